@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lifecycle nodes that start by themselves, and the `main` of every node."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import rclpy
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from uva_node_utils.errors import StartupError
+
+__all__ = ["AutostartLifecycleNode", "StartupError", "run"]
+
+# How often `run` looks whether a signal has come. Callbacks do not wait for it.
+_SIGNAL_POLL_S = 0.1
+
+# The state after each transition that succeeds.
+_NEXT_STATE = {
+    "on_configure": "inactive",
+    "on_activate": "active",
+    "on_deactivate": "inactive",
+    "on_cleanup": "unconfigured",
+    "on_shutdown": "finalized",
+    "on_error": "unconfigured",
+}
+
+
+class AutostartLifecycleNode(LifecycleNode):
+    """A lifecycle node that configures and activates itself once it is spun, unless `autostart` is false.
+
+    Subclasses override on_configure, on_activate, on_deactivate and on_cleanup as in any lifecycle node, and
+    raise StartupError where something is wrong that the user can mend. rclpy on its own drops exceptions of
+    transitions without a word; here a StartupError is logged as one line and makes the transition fail, and
+    any other exception is logged with its traceback.
+    """
+
+    def __init__(self, node_name: str, **kwargs: Any) -> None:
+        # Set before the base class looks the callbacks up.
+        for name, next_state in _NEXT_STATE.items():
+            setattr(self, name, self._guarded(getattr(self, name), next_state))
+        self._state_name = "unconfigured"
+        self._failure = ""
+        self._autostarting = False
+        self._startup_error: StartupError | None = None
+        super().__init__(node_name, **kwargs)
+        self._autostart_timer = None
+        if self.declare_parameter("autostart", True).value:
+            self._autostart_timer = self.create_timer(0.0, self._autostart_or_report)
+
+    @property
+    def state_name(self) -> str:
+        """The life cycle state: unconfigured, inactive, active or finalized."""
+        return self._state_name
+
+    @property
+    def startup_error(self) -> StartupError | None:
+        """Why the node could not start by itself, None if it could or has not tried yet."""
+        return self._startup_error
+
+    def autostart(self) -> None:
+        """Configure and activate now. Raises StartupError where one of the two fails."""
+        if self._autostart_timer is not None:
+            self._autostart_timer.cancel()
+            self._autostart_timer = None
+        if self._state_name != "unconfigured":
+            return
+        self._autostarting = True
+        try:
+            for transition in (self.trigger_configure, self.trigger_activate):
+                if transition() != TransitionCallbackReturn.SUCCESS:
+                    raise StartupError(self._failure or "the node did not start")
+        finally:
+            self._autostarting = False
+
+    def _autostart_or_report(self) -> None:
+        # Not raised: an executor with threads shows an exception only when the next callback is due.
+        try:
+            self.autostart()
+        except StartupError as error:
+            self.get_logger().fatal(str(error))
+            self._startup_error = error
+
+    def wind_down(self) -> None:
+        """Deactivate and clean up, as far as the node has come."""
+        if self._state_name == "active":
+            self.trigger_deactivate()
+        if self._state_name == "inactive":
+            self.trigger_cleanup()
+
+    def _guarded(
+        self, transition: Callable[[LifecycleState], TransitionCallbackReturn], next_state: str
+    ) -> Callable[[LifecycleState], TransitionCallbackReturn]:
+        def guarded(state: LifecycleState) -> TransitionCallbackReturn:
+            try:
+                result = transition(state)
+            except StartupError as error:
+                self._failure = str(error)
+                # Whoever called autostart() gets the message.
+                if not self._autostarting:
+                    self.get_logger().error(self._failure)
+                return TransitionCallbackReturn.FAILURE
+            except Exception as error:
+                self._failure = f"{type(error).__name__}: {error}"
+                self.get_logger().error(traceback.format_exc())
+                return TransitionCallbackReturn.ERROR
+            if result == TransitionCallbackReturn.SUCCESS:
+                self._state_name = next_state
+            return result
+
+        return guarded
+
+
+def run(
+    node_factory: Callable[[], Node | Iterable[Node]],
+    *,
+    executor_factory: Callable[[], Executor] = SingleThreadedExecutor,
+    args: list[str] | None = None,
+) -> None:
+    """Run the node or nodes that `node_factory` makes until SIGINT or SIGTERM, or until one cannot start.
+
+    On the way out lifecycle nodes are deactivated and cleaned up while ROS still works. A StartupError ends
+    the process with exit code 1 and one line in the log, any other exception with its traceback. Call it from
+    the main thread.
+    """
+    try:
+        # Without rclpy's own handlers, which would shut ROS down before the nodes have wound down.
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:
+        # Whatever is wrong with the command line or a parameter file ends up here, as several private types.
+        sys.exit(f"cannot start ROS 2: {error}")
+    stop = _stop_flag()
+    executor = executor_factory()
+    nodes: list[Node] = []
+    try:
+        made = node_factory()
+        nodes.extend([made] if isinstance(made, Node) else made)
+        for node in nodes:
+            executor.add_node(node)
+        while not stop():
+            executor.spin_once(timeout_sec=_SIGNAL_POLL_S)
+            if any(isinstance(node, AutostartLifecycleNode) and node.startup_error for node in nodes):
+                sys.exit(1)
+    except ExternalShutdownException:
+        pass
+    except StartupError as error:
+        # From a constructor, so there is no node yet that could have logged it.
+        get_logger(Path(sys.argv[0]).name).fatal(str(error))
+        sys.exit(1)
+    finally:
+        for node in reversed(nodes):
+            if isinstance(node, AutostartLifecycleNode):
+                node.wind_down()
+            node.destroy_node()
+        executor.shutdown()
+        rclpy.try_shutdown()
+
+
+def _stop_flag() -> Callable[[], bool]:
+    """Return a function that tells whether SIGINT or SIGTERM has come."""
+    received: list[int] = []
+
+    def handle(signum: int, _frame: FrameType | None) -> None:
+        # More of them change nothing: a launcher often sends again what the terminal has sent already.
+        received.append(signum)
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, handle)
+    return lambda: bool(received)
