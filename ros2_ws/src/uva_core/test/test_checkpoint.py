@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+import pickle
+
+import pytest
+import torch
+
+from uva_core import checkpoint
+from uva_core.checkpoint import CheckpointError
+from uva_core.policy import UvaPolicy
+
+
+def test_a_policy_comes_back_as_it_was_saved(tmp_path, tiny_policy, observation):
+    path = tmp_path / "policy.safetensors"
+    tiny_policy.save(path)
+    loaded = UvaPolicy.load(path)
+    assert loaded.config == tiny_policy.config
+    (before,), (after,) = (p.predict_actions([observation], [3]) for p in (tiny_policy, loaded))
+    assert (before.poses == after.poses).all()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint at .*nothing.safetensors"):
+        UvaPolicy.load(tmp_path / "nothing.safetensors")
+
+
+def test_a_truncated_file_is_refused(tmp_path, tiny_policy):
+    path = tmp_path / "policy.safetensors"
+    tiny_policy.save(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        UvaPolicy.load(path)
+
+
+def test_a_pickle_is_refused_without_running_it(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return (exec, (f"open({str(tmp_path / 'owned')!r}, 'w')",))
+
+    path = tmp_path / "policy.safetensors"
+    path.write_bytes(pickle.dumps(Hostile()))
+    with pytest.raises(CheckpointError):
+        UvaPolicy.load(path)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_tensors_of_other_shapes_are_named_with_both_shapes(tmp_path, tiny_policy):
+    path = tmp_path / "policy.safetensors"
+    tiny_policy.save(path)
+    tensors, config = checkpoint.load(path)
+    tensors["model.fuse.bias"] = torch.zeros(7)
+    del tensors["model.encoder_norm.bias"]
+    tensors["model.extra"] = torch.zeros(1)
+    checkpoint.save(path, tensors, config)
+    with pytest.raises(CheckpointError) as error:
+        UvaPolicy.load(path)
+    for part in (
+        "1 missing (model.encoder_norm.bias)",
+        "1 unexpected (model.extra)",
+        "model.fuse.bias (7,) instead of",
+    ):
+        assert part in str(error.value)
+
+
+def test_a_file_without_our_configuration_is_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="no uva_core/1 checkpoint"):
+        UvaPolicy.load(path)

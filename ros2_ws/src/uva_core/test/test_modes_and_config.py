@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from uva_core import presets
+from uva_core.config import ModelConfig, UvaConfig, from_dict, to_dict
+from uva_core.modes import RULES, MaskMode
+from uva_core.training.recipes import TokenizerRecipe, UvaRecipe
+
+
+def test_every_mode_has_a_rule_and_parses_from_its_value():
+    for mode in MaskMode:
+        assert MaskMode.parse(mode.value) is mode
+        assert RULES[mode].decodes_video or RULES[mode].decodes_actions
+
+
+def test_an_unknown_mode_lists_the_known_ones():
+    with pytest.raises(ValueError, match="unknown mask mode 'dream'.*policy, video, forward_dynamics"):
+        MaskMode.parse("dream")
+
+
+def test_a_config_survives_the_way_through_plain_values():
+    config = UvaConfig(model=ModelConfig(proprioception_dim=16), trained_modes=("policy",))
+    assert from_dict(UvaConfig, to_dict(config)) == config
+
+
+def test_every_preset_builds_its_configs():
+    for name in presets.names():
+        preset = presets.load(name)
+        from_dict(UvaConfig, preset["config"])
+        from_dict(TokenizerRecipe, preset["tokenizer_training"])
+        from_dict(UvaRecipe, preset["training"]).modes(0)
+
+
+def test_an_unknown_preset_or_field_is_named():
+    with pytest.raises(ValueError, match="unknown preset 'huge'.*uva_tiny"):
+        presets.load("huge")
+    with pytest.raises(ValueError, match="ModelConfig has no field widht"):
+        from_dict(UvaConfig, {"model": {"widht": 3}})
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [({"width": 100, "heads": 12}, "100 is not divisible by 12"), ({"latent_size": 2}, "grid is 2x2")],
+)
+def test_impossible_sizes_are_refused_with_both_numbers(change, text):
+    with pytest.raises(ValueError, match=text):
+        ModelConfig(**change)
+
+
+def test_a_tokenizer_that_does_not_fit_the_model_is_refused():
+    config = UvaConfig()
+    with pytest.raises(ValueError, match="8 latent cells a side, the model expects 16"):
+        dataclasses.replace(config, tokenizer=dataclasses.replace(config.tokenizer, image_size=128))
+
+
+def test_importing_the_library_imports_no_ros():
+    code = (
+        "import pkgutil, importlib, sys, uva_core\n"
+        "for m in pkgutil.walk_packages(uva_core.__path__, 'uva_core.'): importlib.import_module(m.name)\n"
+        "no = ('rclpy', 'torchvision', 'timm', 'std_msgs', 'uva_msgs')\n"
+        "bad = [m for m in sys.modules if m.split('.')[0] in no]\n"
+        "sys.exit(', '.join(bad) or 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

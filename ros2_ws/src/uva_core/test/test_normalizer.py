@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+import torch
+
+from uva_core.normalizer import LinearNormalizer
+
+
+def test_limits_map_to_minus_one_and_one_and_back():
+    data = torch.tensor([[0.0, 10.0], [4.0, 30.0], [1.0, 12.0]])
+    normalizer = LinearNormalizer.fit_limits(data)
+    y = normalizer.normalize(data)
+    assert y.amin(0).tolist() == [-1, -1]
+    assert y.amax(0).tolist() == [1, 1]
+    torch.testing.assert_close(normalizer.unnormalize(y), data)
+
+
+def test_a_constant_dimension_is_only_shifted():
+    normalizer = LinearNormalizer.fit_limits(torch.tensor([[0.025], [0.025]]))
+    assert normalizer.scale.item() == 1.0
+    assert normalizer.normalize(torch.tensor([0.025])).item() == 0.0
+
+
+def test_small_noise_is_not_blown_up():
+    data = 0.3 + 0.001 * torch.rand(100, 1)
+    y = LinearNormalizer.fit_limits(data, minimum_range=0.2).normalize(data)
+    assert y.abs().max() <= 0.011
+
+
+def test_outliers_may_lie_outside():
+    data = torch.cat([torch.rand(1000, 1), torch.tensor([[50.0]])])
+    normalizer = LinearNormalizer.fit_limits(data, outliers=0.01)
+    assert normalizer.normalize(torch.tensor([50.0])).item() > 10

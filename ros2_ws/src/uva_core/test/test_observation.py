@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+from uva_core import images, poses
+from uva_core.config import ObservationConfig
+from uva_core.observation import ObservationBuffer, ObservationNotReadyError, proprioception
+
+CONFIG = ObservationConfig(rate_hz=10.0, frame_offsets=(-12, -8, -4, 0), resize="area", max_frame_gap_s=0.06)
+
+
+def at(x):
+    matrix = np.eye(4)
+    matrix[0, 3] = x
+    return matrix
+
+
+def filled(seconds=2.0, rate_hz=20.0, **options):
+    """A buffer in which pixels and the pose's x tell the time."""
+    buffer = ObservationBuffer(CONFIG, 8, **options)
+    for i in range(round(seconds * rate_hz) + 1):
+        t = i / rate_hz
+        buffer.add_pose(100 + t, at(t), 0.01 * t)
+        buffer.add_image(100 + t, np.full((16, 16, 3), 10 * t, np.uint8))
+    return buffer
+
+
+def test_frames_and_poses_are_taken_at_the_models_times():
+    observation = filled().sample()
+    assert observation.stamp_s == pytest.approx(102.0)
+    np.testing.assert_allclose(observation.eef_pose[:, 0, 3], [0.8, 1.2, 1.6, 2.0], atol=1e-9)
+    np.testing.assert_allclose(observation.gripper_width, [0.008, 0.012, 0.016, 0.02], atol=1e-9)
+    assert images.to_uint8(observation.frames)[:, 0, 0, 0].tolist() == [8, 12, 16, 20]
+    assert observation.frames.shape == (4, 3, 8, 8)
+
+
+def test_poses_are_interpolated_at_the_images_stamps():
+    buffer = ObservationBuffer(CONFIG, 8, pad_start=True)
+    for t in (0.0, 0.05, 0.1):
+        buffer.add_pose(t, at(t), 0.0)
+    buffer.add_image(0.08, np.zeros((8, 8, 3), np.uint8))
+    assert buffer.sample().eef_pose[-1, 0, 3] == pytest.approx(0.08)
+
+
+def test_too_short_a_history_is_refused_unless_padded():
+    with pytest.raises(ObservationNotReadyError, match="no image within 60 ms of 1.20 s ago"):
+        filled(seconds=0.5).sample()
+    padded = filled(seconds=0.5, pad_start=True).sample()
+    np.testing.assert_allclose(padded.eef_pose[:, 0, 3], [0.0, 0.0, 0.1, 0.5], atol=1e-9)
+
+
+def test_a_gap_in_the_images_is_refused():
+    buffer = filled(seconds=1.5)
+    buffer.add_pose(102.0, at(2.0), 0.0)
+    buffer.add_image(102.0, np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(ObservationNotReadyError, match="of 0.40 s ago"):
+        buffer.sample()
+
+
+def test_an_image_without_a_pose_near_it_is_refused():
+    buffer = filled()
+    buffer.add_image(102.3, np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(ObservationNotReadyError):
+        buffer.sample()
+
+
+def test_an_empty_buffer_says_what_is_missing():
+    buffer = ObservationBuffer(CONFIG, 8)
+    with pytest.raises(ObservationNotReadyError, match="no image yet"):
+        buffer.sample()
+    buffer.add_image(0.0, np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ObservationNotReadyError, match="no EEF pose yet"):
+        buffer.sample()
+
+
+def test_stamps_that_go_back_and_values_that_are_not_finite_are_dropped():
+    buffer = filled()
+    assert not buffer.add_image(101.0, np.zeros((16, 16, 3), np.uint8))
+    assert not buffer.add_pose(101.0, at(0), 0.0)
+    assert not buffer.add_pose(103.0, at(np.nan), 0.0)
+    assert not buffer.add_pose(103.0, at(0), np.inf)
+    assert buffer.sample().stamp_s == pytest.approx(102.0)
+
+
+def test_old_data_is_forgotten_and_clear_forgets_all():
+    buffer = filled(seconds=60.0)
+    assert len(buffer._images) < 100
+    buffer.clear()
+    with pytest.raises(ObservationNotReadyError):
+        buffer.sample()
+
+
+def test_absolute_proprioception_is_the_pose_itself_and_relative_has_the_newest_at_zero():
+    eef = np.stack([at(0.1), at(0.3)])
+    widths, start = np.array([0.01, 0.02]), at(0.0)
+    absolute = proprioception(eef, widths, start, absolute=True)
+    np.testing.assert_allclose(absolute, poses.encode(eef, widths))
+    relative = proprioception(eef, widths, start, absolute=False)
+    assert relative.shape == (2, 16)
+    np.testing.assert_allclose(relative[:, 0], [-0.2, 0.0], atol=1e-12)
+
+
+@pytest.mark.parametrize("resize", images.RESIZE_MODES)
+def test_images_are_cropped_to_the_square_resized_and_scaled(resize):
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[:, 10:50] = 255
+    x = images.prepare(picture, 8, resize)
+    assert x.shape == (3, 8, 8)
+    assert x.min() == 1.0
+    assert (images.to_uint8(x) == 255).all()
+
+
+def test_other_images_are_refused():
+    with pytest.raises(ValueError, match="got \\(4, 4\\)"):
+        images.prepare(np.zeros((4, 4), np.uint8), 8, "area")
+    with pytest.raises(ValueError, match="float32"):
+        images.prepare(np.zeros((4, 4, 3), np.float32), 8, "area")
+    with pytest.raises(ValueError, match="unknown resize mode 'cubic'"):
+        images.prepare(np.zeros((4, 4, 3), np.uint8), 8, "cubic")

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data on disk to a trained policy, at toy size."""
+
+import argparse
+
+import numpy as np
+import pytest
+import torch
+import zarr
+
+from uva_core.data.replay_buffer import ReplayBuffer
+from uva_core.data.windows import Windows
+from uva_core.modes import MaskMode
+from uva_core.policy import UvaPolicy
+from uva_core.training import uva as uva_training
+from uva_core.training.recipes import UvaRecipe
+
+LENGTHS = (20, 30)
+
+
+@pytest.fixture(scope="module")
+def buffer_path(tmp_path_factory):
+    """Two episodes in which x grows by 1 cm a step; the last five steps of each are not an expert's."""
+    path = tmp_path_factory.mktemp("data") / "toy.zarr"
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    steps = sum(LENGTHS)
+    within = np.concatenate([np.arange(n) for n in LENGTHS])
+    position = np.stack([0.01 * within, np.zeros(steps), np.full(steps, 0.05)], axis=1).astype(np.float32)
+    action = np.concatenate([position + [0.01, 0, 0], np.zeros((steps, 3)), np.full((steps, 1), 0.02)], axis=1)
+    arrays = {
+        "camera0_rgb": np.random.default_rng(0).integers(0, 255, (steps, 64, 64, 3), dtype=np.uint8),
+        "robot0_eef_pos": position,
+        "robot0_eef_rot_axis_angle": np.zeros((steps, 3), np.float32),
+        "robot0_gripper_width": np.full((steps, 1), 0.02, np.float32),
+        "robot0_demo_start_pose": np.zeros((steps, 6), np.float32),
+        "action": action.astype(np.float32),
+        "expert_action": (action + [0, 0.001, 0, 0, 0, 0, 0]).astype(np.float32),
+        "is_expert": np.concatenate([np.arange(n) < n - 5 for n in LENGTHS]),
+    }
+    for name, values in arrays.items():
+        root.create_array(f"data/{name}", data=values)
+    root.create_array("meta/episode_ends", data=np.cumsum(LENGTHS))
+    root.attrs["rate_hz"] = 10.0
+    return path
+
+
+@pytest.fixture(scope="module")
+def windows(buffer_path, tiny_config):
+    return Windows(ReplayBuffer(buffer_path), tiny_config.model, tiny_config.observation)
+
+
+def test_history_and_future_stay_in_their_episode(windows):
+    assert windows.history[25].tolist() == [20, 20, 21, 25]
+    assert windows.future[25].tolist() == [29, 33, 37, 41]
+    assert windows.future[15].tolist() == [19, 19, 19, 19]
+
+
+def test_actions_are_relative_to_the_pose_at_the_window(windows):
+    np.testing.assert_allclose(windows.actions[2, :, 0].numpy(), 0.01 * np.arange(1, 17), atol=1e-6)
+    np.testing.assert_allclose(windows.expert_actions[2, :, 1].numpy(), 0.001, atol=1e-6)
+
+
+def test_only_windows_full_of_expert_actions_are_imitable(windows):
+    assert windows.imitable.tolist() == list(range(20, 30))
+
+
+def test_proprioception_is_the_history_of_the_pose(windows):
+    np.testing.assert_allclose(windows.proprioception[14, :, 0].numpy(), [0.02, 0.06, 0.1, 0.14], atol=1e-6)
+
+
+def test_data_without_actions_takes_the_next_pose_for_the_action(buffer_path, tiny_config, tmp_path):
+    plain = zarr.open_group(tmp_path / "plain.zarr", mode="w", zarr_format=2)
+    source = zarr.open_group(buffer_path, mode="r")
+    for key in ("camera0_rgb", "robot0_eef_pos", "robot0_eef_rot_axis_angle", "robot0_gripper_width"):
+        plain.create_array(f"data/{key}", data=source[f"data/{key}"][:])
+    plain.create_array("meta/episode_ends", data=source["meta/episode_ends"][:])
+    buffer = ReplayBuffer(tmp_path / "plain.zarr")
+    assert buffer.action_pose[3, 0, 3] == pytest.approx(0.04)
+    assert buffer.action_pose[19, 0, 3] == pytest.approx(0.19)
+    assert buffer.is_expert.all()
+
+
+def test_a_folder_that_is_no_replay_buffer_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make one with"):
+        ReplayBuffer(tmp_path / "nothing.zarr")
+    zarr.open_group(tmp_path / "empty.zarr", mode="w", zarr_format=2)
+    with pytest.raises(ValueError, match="camera0_rgb, robot0_eef_pos"):
+        ReplayBuffer(tmp_path / "empty.zarr")
+
+
+def test_every_mode_is_in_every_batch_after_the_video_stage():
+    recipe = UvaRecipe(video_only_steps=5, windows={"policy": 2, "video": 1})
+    assert recipe.modes(5) == [MaskMode.POLICY, MaskMode.POLICY, MaskMode.VIDEO]
+    assert set(recipe.modes(4)) <= {MaskMode.VIDEO, MaskMode.FORWARD_DYNAMICS}
+
+
+def test_training_lowers_the_loss_and_resumes_where_it_stopped(tmp_path, tiny_config, buffer_path, windows):
+    recipe = UvaRecipe(
+        steps=30,
+        learning_rate=3e-3,
+        warmup_steps=2,
+        normalizer_minimum_range=0.1,
+        windows={"policy": 2, "policy_planner": 2, "video": 1, "forward_dynamics": 2, "inverse_dynamics": 1},
+    )
+    torch.manual_seed(0)
+    untrained = UvaPolicy(tiny_config)
+    policy = uva_training.prepare_policy(tiny_config, untrained.tokenizer, windows, recipe)
+    data = uva_training.LatentWindows(policy, ReplayBuffer(buffer_path), windows)
+    args = argparse.Namespace(out=tmp_path, seed=0, resume=False, save_every=20, precision="no")
+    uva_training.train(policy, data, recipe, args)
+    log = [line for line in (tmp_path / "log.jsonl").read_text().splitlines() if line]
+    assert '"step": 0' in log[0]
+
+    trained = UvaPolicy.load(tmp_path / uva_training.POLICY_FILE)
+    assert trained.config.trained_modes == tuple(recipe.windows)
+    step = uva_training.TrainingStep(trained.model, 1)
+    fresh = uva_training.TrainingStep(untrained.model, 1)
+    modes = recipe.modes(99) * 4
+    torch.manual_seed(1)
+    after = step(data.batch(modes), modes).total.item()
+    torch.manual_seed(1)
+    before = fresh(data.batch(modes), modes).total.item()
+    assert after < before
+
+    args.resume = True
+    longer = UvaRecipe(**{**vars(recipe), "steps": 32})
+    uva_training.train(policy, data, longer, args)
+    assert '{"step": 32}' in (tmp_path / "state" / "progress.json").read_text()

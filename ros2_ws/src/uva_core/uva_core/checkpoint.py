@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: one safetensors file with the configuration inside. Nothing in it can run code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+FORMAT = "uva_core/1"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be used; the message says which and why."""
+
+
+def save(
+    path: str | Path, tensors: dict[str, Tensor], config: dict[str, Any], dtype: torch.dtype | None = None
+) -> None:
+    """Write `tensors` and `config` to `path`, whole or not at all; floating-point tensors as `dtype` when given."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ready = {
+        name: (t.to(dtype) if dtype and t.is_floating_point() else t).detach().contiguous()
+        for name, t in tensors.items()
+    }
+    temporary = path.with_name(path.name + ".part")
+    save_file(ready, temporary, metadata={"format": FORMAT, "config": json.dumps(config)})
+    temporary.replace(path)
+
+
+def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint. Floating-point tensors come as float32.
+
+    Raises:
+        CheckpointError: missing, truncated, another format, or without a configuration.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from None
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is no {FORMAT} checkpoint (its format: {metadata.get('format', 'none')})")
+    return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}, json.loads(metadata["config"])
+
+
+def load_module(module: nn.Module, tensors: dict[str, Tensor], prefix: str, path: str | Path) -> None:
+    """Fill `module` with the tensors under `prefix`.
+
+    Raises:
+        CheckpointError: tensors missing, left over, or of another shape; the message names up to three of each.
+    """
+    own = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+    expected = module.state_dict()
+    problems = {
+        "missing": sorted(expected.keys() - own.keys()),
+        "unexpected": sorted(own.keys() - expected.keys()),
+        "of another shape": [
+            f"{n} {tuple(own[n].shape)} instead of {tuple(expected[n].shape)}"
+            for n in sorted(expected.keys() & own.keys())
+            if own[n].shape != expected[n].shape
+        ],
+    }
+    told = [f"{len(names)} {kind} ({', '.join(names[:3])})" for kind, names in problems.items() if names]
+    if told:
+        raise CheckpointError(f"{path} does not fit its configuration: {'; '.join(told)}")
+    module.load_state_dict(own)

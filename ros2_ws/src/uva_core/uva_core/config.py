@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frozen configurations. A checkpoint carries them, so a model is never fed differently from how it was trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_type_hints
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The joint video-action network (paper, section III). Defaults: published size, UMI actions."""
+
+    # Tokens
+    latent_size: int = 16  # latent cells per image side
+    latent_channels: int = 16
+    patch_size: int = 1  # latent cells per token side
+    frames: int = 4  # h: history frames, and as many future frames
+    # Inputs and outputs beside frames
+    action_dim: int = 10
+    action_steps: int = 16
+    proprioception_dim: int = 0  # 0: robot state is not an input
+    proprioception_steps: int = 4
+    proprioception_target_dim: int = 0  # 0: no robot-state head
+    text_dim: int = 0  # 0: no language; CLIP ViT-B/32 gives 512
+    text_tokens: int = 64  # the language latent is repeated to this many tokens
+    text_dropout: float = 0.1  # chance to hide the language latent in training
+    # Transformer
+    width: int = 768
+    encoder_depth: int = 12
+    decoder_depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    dropout: float = 0.1
+    # Diffusion heads
+    video_head_width: int = 1024
+    video_head_depth: int = 6
+    action_head_width: int = 1024
+    action_head_depth: int = 6
+    train_timesteps: int = 1000
+
+    def __post_init__(self) -> None:
+        """Reject impossible combinations."""
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
+        if self.latent_size % self.patch_size:
+            raise ValueError(f"latent_size {self.latent_size} is not divisible by patch_size {self.patch_size}")
+        if self.sequence_length % self.action_steps:
+            raise ValueError(f"{self.sequence_length} tokens cannot carry {self.action_steps} actions in equal blocks")
+        if self.grid < 4:
+            raise ValueError(
+                f"the action head pools to 4x4 cells a frame, but the token grid is {self.grid}x{self.grid}"
+            )
+
+    @property
+    def grid(self) -> int:
+        """Tokens per frame side."""
+        return self.latent_size // self.patch_size
+
+    @property
+    def tokens_per_frame(self) -> int:
+        """N of the paper."""
+        return self.grid**2
+
+    @property
+    def sequence_length(self) -> int:
+        """h * N: length of the video part of the sequence."""
+        return self.frames * self.tokens_per_frame
+
+    @property
+    def token_dim(self) -> int:
+        """Numbers in one video token."""
+        return self.latent_channels * self.patch_size**2
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """The image autoencoder: diffusers' AutoencoderKL. Defaults: kl-f16, as published."""
+
+    image_size: int = 256
+    pixel_unshuffle: int = 1  # fold s x s pixels into channels first (makes a small model cheap on a CPU)
+    latent_channels: int = 16
+    block_out_channels: tuple[int, ...] = (128, 128, 256, 256, 512)
+    layers_per_block: int = 2
+    norm_groups: int = 32
+    mid_block_attention: bool = True
+    scaling_factor: float = 0.2325
+    sample_posterior: bool = True  # official inference feeds a sample of the posterior; False: its mean
+
+    @property
+    def stride(self) -> int:
+        """Pixels per latent cell."""
+        return int(self.pixel_unshuffle * 2 ** (len(self.block_out_channels) - 1))
+
+    @property
+    def latent_size(self) -> int:
+        """Latent cells per image side."""
+        return self.image_size // self.stride
+
+
+@dataclass(frozen=True)
+class ObservationConfig:
+    """How time-stamped sensor data becomes model input: the same live, in training and from a bag."""
+
+    rate_hz: float = 20.0  # of the 16 observations and of the 16 actions
+    frame_offsets: tuple[int, ...] = (
+        -12,
+        -8,
+        -4,
+        0,
+    )  # steps at `rate_hz`, relative to the newest observation
+    resize: str = "bilinear"  # bilinear (corners not aligned, no antialiasing; official) | area
+    absolute_proprioception: bool = False  # False: relative to the newest EEF pose (UMI)
+    first_action_step: int = 1  # action 0 is to be reached this many steps after the newest observation
+    max_frame_gap_s: float = 0.1  # an image further than this from the wanted time is not used
+    smooth_actions: int = 3  # width of the moving average over a predicted chunk; 1: none
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How chunks and frames are denoised at inference."""
+
+    sampler: str = "ddpm"  # ddpm | ddim
+    action_steps: int = 16
+    action_temperature: float = 0.95
+    video_steps: int = 16
+    video_temperature: float = 0.95
+
+
+@dataclass(frozen=True)
+class UvaConfig:
+    """All that is needed to rebuild a policy around its weights."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    observation: ObservationConfig = field(default_factory=ObservationConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    trained_modes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Reject a tokenizer and a network that do not fit."""
+        if self.tokenizer.latent_size != self.model.latent_size:
+            raise ValueError(
+                f"the tokenizer gives {self.tokenizer.latent_size} latent cells a side, "
+                f"the model expects {self.model.latent_size}"
+            )
+        if self.tokenizer.latent_channels != self.model.latent_channels:
+            raise ValueError(
+                f"the tokenizer gives {self.tokenizer.latent_channels} latent channels, "
+                f"the model expects {self.model.latent_channels}"
+            )
+        if len(self.observation.frame_offsets) != self.model.frames:
+            raise ValueError(
+                f"{len(self.observation.frame_offsets)} frame offsets for {self.model.frames} history frames"
+            )
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a configuration as plain nested dicts and lists (for JSON and YAML)."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(cls: type[T], values: dict[str, Any]) -> T:
+    """Build configuration `cls` from nested dicts.
+
+    Raises:
+        ValueError: a key that `cls` does not have; the message names it and the known ones.
+    """
+    types = get_type_hints(cls)
+    unknown = sorted(values.keys() - types.keys())
+    if unknown:
+        raise ValueError(f"{cls.__name__} has no field {', '.join(unknown)}; known: {', '.join(types)}")
+    arguments: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and dataclasses.is_dataclass(types[name]):
+            value = from_dict(types[name], value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        arguments[name] = value
+    return cls(**arguments)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training windows: history and future frames, actions and robot state around each step of a replay buffer."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from uva_core import poses
+from uva_core.config import ModelConfig, ObservationConfig
+from uva_core.data.replay_buffer import ReplayBuffer
+from uva_core.observation import proprioception
+
+
+def frame_indices(buffer: ReplayBuffer, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Step indices (T, len(offsets)) around each step; beyond an episode its first or last step is repeated."""
+    wanted = np.arange(len(buffer))[:, None] + offsets[None]
+    return np.clip(wanted, buffer.episode_start[:, None], buffer.episode_last[:, None])
+
+
+def relative_actions(
+    buffer: ReplayBuffer, pose: NDArray[np.float64], width: NDArray[np.float64], steps: int
+) -> NDArray[np.float64]:
+    """Action chunks (T, steps, 10) relative to the EEF pose at each step (UMI's `relative`, one base per chunk)."""
+    index = frame_indices(buffer, np.arange(steps))
+    relative = poses.relative_to(buffer.pose[:, None], pose[index])
+    return poses.encode(relative, width[index])
+
+
+class Windows:
+    """All windows of a replay buffer over precomputed latents, as tensors to index.
+
+    Attributes:
+        history, future: (T, h) step indices of the frames.
+        actions: (T, S, 10) executed actions; expert_actions: the same as the expert would have acted.
+        proprioception: (T, h, P) robot state at the history frames.
+        imitable: indices of the windows all of whose actions are an expert's.
+    """
+
+    def __init__(self, buffer: ReplayBuffer, model: ModelConfig, observation: ObservationConfig) -> None:
+        """Cut the windows of `buffer`."""
+        history = np.array(observation.frame_offsets)
+        stride = int(history[-1] - history[-2])
+        future = stride * np.arange(1, model.frames + 1)
+        history_index = frame_indices(buffer, history)
+        self.history = torch.from_numpy(history_index)
+        self.future = torch.from_numpy(frame_indices(buffer, future))
+        self.actions = self._float(
+            relative_actions(buffer, buffer.action_pose, buffer.action_width, model.action_steps)
+        )
+        self.expert_actions = self._float(
+            relative_actions(buffer, buffer.expert_pose, buffer.expert_width, model.action_steps)
+        )
+        start = buffer.pose[buffer.episode_start]
+        self.proprioception = self._float(
+            proprioception(
+                buffer.pose[history_index],
+                buffer.gripper_width[history_index],
+                start,
+                absolute=observation.absolute_proprioception,
+            )
+        )
+        ahead = frame_indices(buffer, np.arange(model.action_steps))
+        self.imitable = torch.from_numpy(np.flatnonzero(buffer.is_expert[ahead].all(axis=1)))
+
+    @staticmethod
+    def _float(values: NDArray[np.float64]) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32))
+
+    def __len__(self) -> int:
+        """Return the number of windows, one per step."""
+        return len(self.history)

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time-stamped images and EEF poses in, model-ready observations out: live, from a bag and in training alike."""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from uva_core import images, poses
+from uva_core.config import ObservationConfig
+
+
+class ObservationNotReadyError(RuntimeError):
+    """The buffer cannot give an observation now; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the model sees at one moment.
+
+    Attributes:
+        stamp_s: time of the newest frame.
+        frames: (h, 3, S, S) float32 in [-1, 1], oldest first.
+        eef_pose: (h, 4, 4) EEF poses in the base frame, at the frames' times.
+        gripper_width: (h,) m.
+        start_pose: (4, 4) EEF pose at the start of the episode.
+    """
+
+    stamp_s: float
+    frames: Tensor
+    eef_pose: NDArray[np.float64]
+    gripper_width: NDArray[np.float64]
+    start_pose: NDArray[np.float64]
+
+    @property
+    def base_pose(self) -> NDArray[np.float64]:
+        """(4, 4) newest EEF pose: what relative actions refer to."""
+        return self.eef_pose[-1]
+
+
+def proprioception(
+    eef_pose: NDArray[np.float64],
+    gripper_width: NDArray[np.float64],
+    start_pose: NDArray[np.float64],
+    *,
+    absolute: bool,
+) -> NDArray[np.float64]:
+    """Robot state as the model sees it.
+
+    Args:
+        eef_pose: (..., h, 4, 4) history of EEF poses, newest last.
+        gripper_width: (..., h) m.
+        start_pose: (..., 4, 4) at the start of the episode.
+        absolute: poses in the base frame; False: relative to the newest one (UMI).
+
+    Returns:
+        (..., h, 10) absolute, or (..., h, 16) relative: position 3, rotation 6, width 1, rotation since the start 6.
+    """
+    if absolute:
+        return poses.encode(eef_pose, gripper_width)
+    relative = poses.encode(poses.relative_to(eef_pose[..., -1:, :, :], eef_pose), gripper_width)
+    since_start = poses.rotation_6d(poses.relative_to(start_pose[..., None, :, :], eef_pose))
+    return np.concatenate([relative, since_start], axis=-1)
+
+
+class ObservationBuffer:
+    """Keeps the recent past and cuts observations from it at the model's frame times.
+
+    Images are taken by nearest stamp, poses interpolated (linear and slerp) at the same stamps. Nothing is
+    extrapolated: a wanted time without data is an error that says so, except before the first image of an episode,
+    where the first one stands in for as long as `pad_start` allows (a robot that stood still).
+    """
+
+    def __init__(self, config: ObservationConfig, image_size: int, *, pad_start: bool = False) -> None:
+        """Make an empty buffer for frames of `image_size` pixels."""
+        self.config = config
+        self.image_size = image_size
+        self.pad_start = pad_start
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, e.g. at the start of an episode."""
+        capacity = 2 * self._history_s + 1.0
+        self._images: deque[tuple[float, Tensor]] = deque()
+        self._poses: deque[tuple[float, NDArray[np.float64], float]] = deque()
+        self._start_pose: NDArray[np.float64] | None = None
+        self._capacity_s = capacity
+
+    @property
+    def _history_s(self) -> float:
+        return -min(self.config.frame_offsets) / self.config.rate_hz
+
+    def add_image(self, stamp_s: float, image: NDArray[np.uint8]) -> bool:
+        """Add an RGB image (H, W, 3). Returns False (and drops it) when its stamp is not newer than the last one."""
+        if self._images and stamp_s <= self._images[-1][0]:
+            return False
+        self._images.append((stamp_s, images.prepare(image, self.image_size, self.config.resize)))
+        self._forget(self._images, stamp_s)
+        return True
+
+    def add_pose(self, stamp_s: float, eef_pose: NDArray[np.float64], gripper_width: float) -> bool:
+        """Add a measured EEF pose (4, 4) and gripper width. Returns False when not newer, or not finite."""
+        if self._poses and stamp_s <= self._poses[-1][0]:
+            return False
+        if not (np.isfinite(eef_pose).all() and np.isfinite(gripper_width)):
+            return False
+        if self._start_pose is None:
+            self._start_pose = eef_pose
+        self._poses.append((stamp_s, eef_pose, gripper_width))
+        self._forget(self._poses, stamp_s)
+        return True
+
+    def _forget(self, queue: deque, now_s: float) -> None:
+        while queue[0][0] < now_s - self._capacity_s:
+            queue.popleft()
+
+    def sample(self) -> Observation:
+        """Return the observation at the newest image.
+
+        Raises:
+            ObservationNotReadyError: no image or pose yet, not enough history, or a gap at a wanted time.
+        """
+        if not self._images or self._start_pose is None:
+            raise ObservationNotReadyError("no image yet" if not self._images else "no EEF pose yet")
+        newest = self._images[-1][0]
+        chosen = [self._frame(newest + offset / self.config.rate_hz) for offset in self.config.frame_offsets]
+        states = [self._pose(stamp) for stamp, _ in chosen]
+        return Observation(
+            stamp_s=newest,
+            frames=torch.stack([frame for _, frame in chosen]),
+            eef_pose=np.stack([pose for pose, _ in states]),
+            gripper_width=np.array([width for _, width in states]),
+            start_pose=self._start_pose,
+        )
+
+    def _frame(self, wanted_s: float) -> tuple[float, Tensor]:
+        stamps = [stamp for stamp, _ in self._images]
+        right = bisect.bisect_left(stamps, wanted_s)
+        nearest = min((i for i in (right - 1, right) if 0 <= i < len(stamps)), key=lambda i: abs(stamps[i] - wanted_s))
+        gap = abs(stamps[nearest] - wanted_s)
+        padded = self.pad_start and wanted_s < stamps[0]
+        if gap > self.config.max_frame_gap_s and not padded:
+            raise ObservationNotReadyError(
+                f"no image within {self.config.max_frame_gap_s * 1e3:.0f} ms of {stamps[-1] - wanted_s:.2f} s ago "
+                f"(nearest {gap * 1e3:.0f} ms away)"
+            )
+        return self._images[nearest]
+
+    def _pose(self, stamp_s: float) -> tuple[NDArray[np.float64], float]:
+        stamps = [stamp for stamp, _, _ in self._poses]
+        right = bisect.bisect_left(stamps, stamp_s)
+        if right == len(stamps) or (right == 0 and stamps[0] != stamp_s):
+            edge = 0 if right == 0 else -1
+            gap = abs(stamps[edge] - stamp_s)
+            if gap > self.config.max_frame_gap_s and not (self.pad_start and right == 0):
+                raise ObservationNotReadyError(f"no EEF pose within {gap * 1e3:.0f} ms of an image")
+            _, pose, width = self._poses[edge]
+            return pose, width
+        before, after = self._poses[max(right - 1, 0)], self._poses[right]
+        if after[0] == stamp_s:
+            return after[1], after[2]
+        if after[0] - before[0] > 2 * self.config.max_frame_gap_s:
+            raise ObservationNotReadyError(f"EEF poses have a gap of {(after[0] - before[0]) * 1e3:.0f} ms")
+        fraction = (stamp_s - before[0]) / (after[0] - before[0])
+        return poses.interpolate(before[1], after[1], fraction), before[2] + fraction * (after[2] - before[2])

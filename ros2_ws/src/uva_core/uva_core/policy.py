@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained UVA, ready to be asked: observations in, action chunks and frames out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from uva_core import checkpoint, images, poses
+from uva_core.config import SamplingConfig, UvaConfig, from_dict, to_dict
+from uva_core.diffusion import make_scheduler
+from uva_core.model import ModelInputs, Uva
+from uva_core.normalizer import LinearNormalizer
+from uva_core.observation import Observation, ObservationBuffer, proprioception
+from uva_core.sampling import Noise, generate_video, sample_actions
+from uva_core.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class ActionPrediction:
+    """One action chunk.
+
+    Attributes:
+        time_from_observation_s: (T,) when each pose is to be reached, after the newest observation.
+        poses: (T, 4, 4) EEF targets in the base frame.
+        gripper_width: (T,) m.
+        stage_s: seconds spent per stage (of the whole batch).
+    """
+
+    time_from_observation_s: NDArray[np.float64]
+    poses: NDArray[np.float64]
+    gripper_width: NDArray[np.float64]
+    stage_s: dict[str, float]
+
+
+@dataclass(frozen=True)
+class VideoPrediction:
+    """Future frames of one observation.
+
+    Attributes:
+        time_from_observation_s: (h,) the times they predict, after the newest observation.
+        frames: (h, S, S, 3) uint8 RGB.
+    """
+
+    time_from_observation_s: NDArray[np.float64]
+    frames: NDArray[np.uint8]
+
+
+class UvaPolicy(nn.Module):
+    """Tokenizer, network and normalizers, with the configuration that makes them one."""
+
+    def __init__(self, config: UvaConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = Tokenizer(config.tokenizer)
+        self.model = Uva(config.model)
+        self.action_normalizer = LinearNormalizer(config.model.action_dim)
+        self.proprioception_normalizer = LinearNormalizer(config.model.proprioception_dim)
+        self.eval()
+
+    @classmethod
+    def load(cls, path: str | Path) -> UvaPolicy:
+        """Load a checkpoint written by `save`.
+
+        Raises:
+            checkpoint.CheckpointError: missing, damaged, or with tensors that do not fit its configuration.
+        """
+        tensors, values = checkpoint.load(path)
+        try:
+            policy = cls(from_dict(UvaConfig, values))
+        except (TypeError, ValueError) as error:
+            raise checkpoint.CheckpointError(f"{path}: {error}") from None
+        checkpoint.load_module(policy, tensors, "", path)
+        return policy
+
+    def save(self, path: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write weights and configuration to one safetensors file."""
+        checkpoint.save(path, self.state_dict(), to_dict(self.config), dtype)
+
+    def make_buffer(self, *, pad_start: bool = False) -> ObservationBuffer:
+        """Return an empty observation buffer that feeds this policy."""
+        return ObservationBuffer(self.config.observation, self.config.tokenizer.image_size, pad_start=pad_start)
+
+    def warm_up(self, sampling: SamplingConfig | None = None) -> None:
+        """Run once on an empty observation, so that the first real one is not slow."""
+        c, size = self.config, self.config.tokenizer.image_size
+        still = np.tile(np.eye(4), (c.model.frames, 1, 1))
+        blank = Observation(0.0, torch.zeros(c.model.frames, 3, size, size), still, np.zeros(c.model.frames), np.eye(4))
+        self.predict_actions([blank], [0], sampling)
+
+    @property
+    def action_times_s(self) -> NDArray[np.float64]:
+        """(T,) when each action is to be reached, after the newest observation."""
+        o = self.config.observation
+        return (o.first_action_step + np.arange(self.config.model.action_steps)) / o.rate_hz
+
+    @property
+    def frame_times_s(self) -> NDArray[np.float64]:
+        """(h,) times of the predicted frames, after the newest observation."""
+        offsets = self.config.observation.frame_offsets
+        stride = offsets[-1] - offsets[-2]
+        return np.asarray(stride * (1.0 + np.arange(self.config.model.frames)) / self.config.observation.rate_hz)
+
+    @torch.no_grad()
+    def encode(self, observations: Sequence[Observation], noise: Noise) -> ModelInputs:
+        """Tokenize the history frames and normalize the robot state of a batch of observations."""
+        c = self.config
+        frames = torch.stack([o.frames for o in observations]).flatten(0, 1)
+        posterior = None
+        if c.tokenizer.sample_posterior:
+            size = c.tokenizer.latent_size
+            posterior = noise.normal(c.model.frames, c.model.latent_channels, size, size).flatten(0, 1)
+        history = self.tokenizer.encode(frames, posterior).unflatten(0, (len(observations), c.model.frames))
+        state = None
+        if c.model.proprioception_dim:
+            absolute = c.observation.absolute_proprioception
+            vectors = [
+                proprioception(o.eef_pose, o.gripper_width, o.start_pose, absolute=absolute) for o in observations
+            ]
+            state = self.proprioception_normalizer.normalize(torch.from_numpy(np.stack(vectors)).float())
+        return ModelInputs(history=history, proprioception=state)
+
+    @torch.no_grad()
+    def predict_actions(
+        self,
+        observations: Sequence[Observation],
+        seeds: Sequence[int],
+        sampling: SamplingConfig | None = None,
+    ) -> list[ActionPrediction]:
+        """Policy: history in, action chunks out. The video head does not run (paper, section III-C).
+
+        Args:
+            observations: B observations.
+            seeds: B seeds; equal seeds and observations give equal chunks, whatever else is in the batch.
+            sampling: sampler, steps and temperature; the checkpoint's by default.
+
+        Returns:
+            B chunks in the base frame.
+        """
+        s, c = sampling or self.config.sampling, self.config.model
+        noise = Noise(seeds)
+        clock = _Stopwatch()
+        inputs = self.encode(observations, noise)
+        clock.lap("tokenizer")
+        z = self.model(inputs)
+        clock.lap("transformer")
+        scheduler = make_scheduler(s.sampler, c.train_timesteps, s.action_steps, clip=True)
+        start = noise.normal(c.action_steps, c.action_dim)
+        steps = noise.normal(s.action_steps, c.action_steps, c.action_dim) if s.action_temperature else None
+        actions = sample_actions(self.model, z, scheduler, start, steps, s.action_temperature)
+        clock.lap("action_head")
+        vectors = self.action_normalizer.unnormalize(actions).double().numpy()
+        return [
+            self._chunk(vector, observation, clock.laps)
+            for vector, observation in zip(vectors, observations, strict=True)
+        ]
+
+    def _chunk(
+        self, vector: NDArray[np.float64], observation: Observation, stage_s: dict[str, float]
+    ) -> ActionPrediction:
+        """Smooth a chunk (T, 10) and put it into the base frame, against one base pose."""
+        relative, width = poses.decode(poses.smooth(vector, self.config.observation.smooth_actions))
+        return ActionPrediction(self.action_times_s, observation.base_pose @ relative, width, stage_s)
+
+    def predict_video(
+        self,
+        observations: Sequence[Observation],
+        seeds: Sequence[int],
+        sampling: SamplingConfig | None = None,
+        iterations: int = 1,
+    ) -> list[VideoPrediction]:
+        """Video model: history in, future frames out. The action head does not run.
+
+        Args:
+            observations: B observations.
+            seeds: B seeds.
+            sampling: sampler, steps and temperature; the checkpoint's by default.
+            iterations: autoregressive steps; more give more detail and take longer.
+
+        Returns:
+            B predictions of h frames.
+        """
+        *_, last = self._stream_latents(observations, seeds, sampling, iterations)
+        with torch.no_grad():
+            frames = images.to_uint8(self.tokenizer.decode(last.flatten(0, 1)).unflatten(0, last.shape[:2]))
+        return [VideoPrediction(self.frame_times_s, sample) for sample in frames]
+
+    @torch.no_grad()
+    def reconstruct(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Send camera images through the tokenizer and back: (n, H, W, 3) -> (n, S, S, 3) uint8 RGB."""
+        c = self.config
+        frames = images.prepare(pictures, c.tokenizer.image_size, c.observation.resize)
+        return images.to_uint8(self.tokenizer.decode(self.tokenizer.encode(frames)))
+
+    def _stream_latents(
+        self,
+        observations: Sequence[Observation],
+        seeds: Sequence[int],
+        sampling: SamplingConfig | None,
+        iterations: int,
+    ) -> Iterator[Tensor]:
+        s, c = sampling or self.config.sampling, self.config.model
+        noise = Noise(seeds)
+        inputs = self.encode(observations, noise)
+        scheduler = make_scheduler(s.sampler, c.train_timesteps, s.video_steps, clip=False)
+        orders = noise.orders(c.tokens_per_frame)
+        start = noise.normal(c.sequence_length, c.token_dim)
+        steps = noise.normal(s.video_steps, c.sequence_length, c.token_dim) if s.video_temperature else None
+        return generate_video(self.model, inputs, scheduler, start, steps, s.video_temperature, orders, iterations)
+
+
+class _Stopwatch:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = now - self._last
+        self._last = now

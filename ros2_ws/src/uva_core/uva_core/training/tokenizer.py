@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train the image tokenizer on the frames of a replay buffer.
+
+python -m uva_core.training.tokenizer --preset uva_tiny --data data/push.zarr --out runs/uva_tiny
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers.optimization import get_cosine_schedule_with_warmup
+from torch import Tensor
+from tqdm import tqdm
+
+from uva_core import checkpoint, images, presets
+from uva_core.config import TokenizerConfig, UvaConfig, from_dict, to_dict
+from uva_core.data.replay_buffer import ReplayBuffer
+from uva_core.tokenizer import Tokenizer
+from uva_core.training.recipes import TokenizerRecipe
+
+FOREGROUND_CONTRAST = 0.15  # difference from the median image (in [-1, 1] units) that makes a pixel foreground
+FILE = "tokenizer.safetensors"
+
+
+def prepared_frames(buffer: ReplayBuffer, config: UvaConfig, chunk: int = 512) -> Tensor:
+    """Return all frames (T, 3, S, S) as the tokenizer sees them, as 8-bit numbers to save memory."""
+    parts = []
+    for start in tqdm(range(0, len(buffer), chunk), desc="reading frames", unit="chunk"):
+        batch = np.asarray(buffer.images[start : start + chunk])
+        frames = images.prepare(batch, config.tokenizer.image_size, config.observation.resize)
+        parts.append(((frames + 1) * 127.5).round().to(torch.uint8))
+    return torch.cat(parts)
+
+
+def reconstruction_loss(recipe: TokenizerRecipe, target: Tensor, output: Tensor, median: Tensor) -> Tensor:
+    """Squared plus absolute error, heavier where the target differs from the median image."""
+    foreground = ((target - median).abs().amax(dim=1, keepdim=True) > FOREGROUND_CONTRAST).float()
+    weight = 1 + recipe.foreground_weight * foreground
+    error = output.float() - target
+    return (weight * (error.square() + recipe.l1_weight * error.abs())).mean()
+
+
+def train(config: UvaConfig, recipe: TokenizerRecipe, frames: Tensor, seed: int) -> Tokenizer:
+    """Train a tokenizer on `frames` (T, 3, S, S) uint8; the last of every 50 frames is left for validation."""
+    torch.manual_seed(seed)
+    tokenizer = Tokenizer(config.tokenizer)
+    optimizer = torch.optim.AdamW(tokenizer.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
+    schedule = get_cosine_schedule_with_warmup(optimizer, recipe.warmup_steps, recipe.steps)
+    index = torch.arange(len(frames))
+    training = index[index % 50 != 49]
+    median = frames[:: max(1, len(frames) // 500)].float().median(dim=0).values / 127.5 - 1
+    bar = tqdm(range(recipe.steps), desc="tokenizer", unit="step")
+    for step in bar:
+        chosen = training[torch.randint(len(training), (recipe.batch_size,))]
+        target = frames[chosen].float() / 127.5 - 1
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            mean, std = tokenizer.moments(target)
+            mean, std = mean.float(), std.float()
+            latent = mean + std * torch.randn_like(mean)
+            output = tokenizer.decode(latent * config.tokenizer.scaling_factor)
+        kl = 0.5 * (mean.square() + std.square() - 1 - 2 * std.log()).mean()
+        reconstruction = reconstruction_loss(recipe, target, output, median)
+        loss = reconstruction + recipe.kl_weight * kl
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(tokenizer.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 20 == 0:
+            bar.set_postfix(loss=f"{reconstruction.item():.4f}", kl=f"{kl.item():.2f}")
+    return tokenizer.eval()
+
+
+@torch.no_grad()
+def fit_scaling(tokenizer: Tokenizer, frames: Tensor) -> Tokenizer:
+    """Return the tokenizer with the scaling that gives latents unit standard deviation."""
+    sample = frames[:: max(1, len(frames) // 1000)].float() / 127.5 - 1
+    mean, _ = tokenizer.moments(sample)
+    scaled = Tokenizer(dataclasses.replace(tokenizer.config, scaling_factor=1.0 / mean.std().item()))
+    scaled.load_state_dict(tokenizer.state_dict())
+    return scaled.eval()
+
+
+def load(folder: str | Path) -> Tokenizer:
+    """Load the tokenizer of a run.
+
+    Raises:
+        checkpoint.CheckpointError: missing or damaged.
+    """
+    path = Path(folder) / FILE
+    tensors, values = checkpoint.load(path)
+    tokenizer = Tokenizer(from_dict(TokenizerConfig, values))
+    checkpoint.load_module(tokenizer, tensors, "", path)
+    return tokenizer.eval()
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="uva_tiny", help=f"one of: {', '.join(presets.names())} (default uva_tiny)")
+    parser.add_argument("--data", type=Path, default=Path("data/push.zarr"), help="replay buffer in the UMI layout")
+    parser.add_argument("--out", type=Path, default=Path("runs/uva_tiny"), help="folder of the run")
+    parser.add_argument("--steps", type=int, help="instead of the preset's number of steps")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    try:
+        preset = presets.load(args.preset)
+        config = from_dict(UvaConfig, preset["config"])
+        recipe = from_dict(TokenizerRecipe, preset.get("tokenizer_training", {}))
+        if args.steps:
+            recipe = dataclasses.replace(recipe, steps=args.steps)
+        frames = prepared_frames(ReplayBuffer(args.data), config)
+    except (ValueError, FileNotFoundError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    tokenizer = fit_scaling(train(config, recipe, frames, args.seed), frames)
+    checkpoint.save(args.out / FILE, tokenizer.state_dict(), to_dict(tokenizer.config))
+    with torch.no_grad():
+        target = frames[49::50][:1000].float() / 127.5 - 1
+        squared_error = (tokenizer.decode(tokenizer.encode(target)) - target).square().mean()
+    print(f"held-out frames: {10 * torch.log10(4 / squared_error):.1f} dB; wrote {args.out / FILE}")
+
+
+if __name__ == "__main__":
+    main()
