@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lifecycle node of the simulated camera and of what else only a simulation can offer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, Image
+
+from arx_x5_sim.camera import RenderingUnavailableError
+from arx_x5_sim.frame_loop import Frame, FrameLoop
+from arx_x5_sim.messages import camera_info_message, image_message, world_state_message
+from arx_x5_sim.parameters import SimCameraParameters
+from arx_x5_sim.simulation import Simulation
+from uva_msgs.msg import WorldState
+from uva_msgs.srv import ResetWorld
+from uva_node_utils.diagnostics import DiagnosticsPublisher, LatencyWindow, Report
+from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
+from uva_node_utils.parameters import declare
+
+_STATE_QUEUE = 10
+_RESET_PATIENCE_S = 0.5  # a driver that was just stopped may still brake the arm
+_DIAGNOSTICS_PERIOD_S = 1.0
+_LOST_SHARE_WARN = 0.05
+
+
+class SimCamera(AutostartLifecycleNode):
+    """Publishes images and ground truth, and resets the world. The README lists parameters and topics."""
+
+    def __init__(self, simulation: Simulation, **kwargs: Any) -> None:
+        """Declare the parameters and reset the simulation to the seed that they name.
+
+        Args:
+            simulation: what to look at; whoever made it starts and stops it.
+            kwargs: of the base class. Raises `StartupError` for wrong parameters.
+        """
+        super().__init__("sim_camera", **kwargs)
+        self._settings = declare(self, SimCameraParameters)
+        self._simulation = simulation
+        self._image_ages_s = LatencyWindow()
+        self._reported_lost_s = 0.0
+        self._error: Exception | None = None
+        simulation.reset(self._settings.seed)
+
+    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Open topics and the service."""
+        self._images = self.create_publisher(Image, "camera/image_raw", qos_profile_sensor_data)
+        self._infos = self.create_publisher(CameraInfo, "camera/camera_info", qos_profile_sensor_data)
+        self._world_states = self.create_publisher(WorldState, "sim/world_state", _STATE_QUEUE)
+        # A group of its own, because the callback may wait for the driver.
+        group = MutuallyExclusiveCallbackGroup()
+        self._service = self.create_service(ResetWorld, "sim/reset", self._reset, callback_group=group)
+        self._diagnostics = DiagnosticsPublisher(self, "simulation", self._report, _DIAGNOSTICS_PERIOD_S)
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the camera and start to publish."""
+        settings = self._settings
+        self._frames = FrameLoop(
+            self._simulation,
+            settings.image_width,
+            settings.image_height,
+            settings.rate_hz,
+            self._publish,
+            self._fail,
+        )
+        try:
+            self._frames.start()
+        except RenderingUnavailableError as error:
+            raise StartupError(str(error)) from error
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the camera."""
+        self._frames.stop()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Close topics and the service."""
+        self._diagnostics.destroy()
+        self.destroy_service(self._service)
+        for publisher in (self._images, self._infos, self._world_states):
+            self.destroy_publisher(publisher)
+        return TransitionCallbackReturn.SUCCESS
+
+    def _publish(self, frame: Frame) -> None:
+        stamp = ros_time(self.get_clock(), frame.stamp_s).to_msg()
+        height, width, _ = frame.image.shape
+        self._images.publish(image_message(frame.image, stamp))
+        self._infos.publish(camera_info_message(width, height, stamp))
+        self._world_states.publish(world_state_message(frame.world, stamp))
+        self._image_ages_s.add(time.monotonic() - frame.stamp_s)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+
+    def _reset(self, request: ResetWorld.Request, response: ResetWorld.Response) -> ResetWorld.Response:
+        response.success = self._simulation.wait_until_idle(_RESET_PATIENCE_S)
+        if response.success:
+            self._simulation.reset(request.seed)
+            response.message = f"the world is that of seed {request.seed}"
+        else:
+            response.message = "the arm is being driven, which a reset would make it jump against: call x5/stop"
+        return response
+
+    def _report(self) -> Report:
+        if self._error is not None:
+            raise self._error  # a bug in the camera's thread must end the process
+        lost_s = self._simulation.lost_s
+        slow = lost_s - self._reported_lost_s > _LOST_SHARE_WARN * _DIAGNOSTICS_PERIOD_S
+        self._reported_lost_s = lost_s
+        level, message = (
+            (DiagnosticStatus.WARN, "slower than real time") if slow else (DiagnosticStatus.OK, "in real time")
+        )
+        return level, message, {"time_lost_s": lost_s, "image_age_ms_p95": self._image_ages_s.p95 * 1e3}
+
+
+def ros_time(clock: Clock, monotonic_s: float) -> Time:
+    """Returns the ROS time at which `time.monotonic()` had a value."""
+    age_ns = round((time.monotonic() - monotonic_s) * 1e9)
+    return Time(nanoseconds=clock.now().nanoseconds - age_ns, clock_type=clock.clock_type)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What matters can be told apart in the image by colour alone."""
+
+import numpy as np
+import pytest
+
+
+def _pixels(image, channel_high, channels_low):
+    image = image.astype(int)
+    return sum((image[..., channel_high] > image[..., low] + 60) for low in channels_low) == len(channels_low)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_blocks_and_squares_are_visible(world, camera, seed):
+    world.reset(seed)
+    image = camera.render(world)
+    assert image.shape == (128, 128, 3)
+    assert image.dtype == np.uint8
+    red = _pixels(image, 0, (1, 2))
+    blue = _pixels(image, 2, (0, 1))
+    green = _pixels(image, 1, (0, 2))
+    yellow = (image[..., :2].min(axis=-1).astype(int) > image[..., 2].astype(int) + 60) & ~green & ~red
+    dark = image.max(axis=-1) < 40
+    assert min(red.sum(), blue.sum()) > 150
+    assert min(green.sum(), yellow.sum()) > 350
+    assert dark.sum() > 20, "the peg"
+
+
+def test_the_table_is_of_one_colour(world, camera):
+    world.reset(0)
+    image = camera.render(world)
+    colours, counts = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
+    assert counts.max() > 0.6 * image.shape[0] * image.shape[1], colours[counts.argmax()]
+
+
+def test_blocks_appear_where_they_are(world, camera):
+    world.reset(0)
+    world.set_block(0, np.array([0.35, 0.12, 0.0]))
+    world.step()
+    columns = np.nonzero(_pixels(camera.render(world), 0, (1, 2)))[1]
+    assert columns.mean() > 80, "positive y is on the image's right"
