@@ -105,7 +105,11 @@ def test_training_lowers_the_loss_and_resumes_where_it_stopped(tmp_path, tiny_co
     torch.manual_seed(0)
     untrained = UvaPolicy(tiny_config)
     policy = uva_training.prepare_policy(tiny_config, untrained.tokenizer, windows, recipe)
-    data = uva_training.LatentWindows(policy, ReplayBuffer(buffer_path), windows)
+    buffer, cache = ReplayBuffer(buffer_path), tmp_path / uva_training.LATENTS_FILE
+    latents = uva_training.cached_latents(policy, buffer, cache)
+    again = uva_training.cached_latents(policy, buffer, cache)
+    assert all((latents[name] == again[name]).all() for name in ("mean", "std"))
+    data = uva_training.LatentWindows(policy, latents, windows)
     args = argparse.Namespace(out=tmp_path, seed=0, resume=False, save_every=20, precision="no")
     uva_training.train(policy, data, recipe, args)
     log = [line for line in (tmp_path / "log.jsonl").read_text().splitlines() if line]

@@ -88,12 +88,11 @@ class UvaPolicy(nn.Module):
         """Return an empty observation buffer that feeds this policy."""
         return ObservationBuffer(self.config.observation, self.config.tokenizer.image_size, pad_start=pad_start)
 
-    def warm_up(self, sampling: SamplingConfig | None = None) -> None:
-        """Run once on an empty observation, so that the first real one is not slow."""
-        c, size = self.config, self.config.tokenizer.image_size
-        still = np.tile(np.eye(4), (c.model.frames, 1, 1))
-        blank = Observation(0.0, torch.zeros(c.model.frames, 3, size, size), still, np.zeros(c.model.frames), np.eye(4))
-        self.predict_actions([blank], [0], sampling)
+    def blank_observation(self) -> Observation:
+        """Return grey frames and a robot at the origin: for warming up and timing."""
+        c, size = self.config.model, self.config.tokenizer.image_size
+        still = np.tile(np.eye(4), (c.frames, 1, 1))
+        return Observation(0.0, torch.zeros(c.frames, 3, size, size), still, np.zeros(c.frames), np.eye(4))
 
     @property
     def action_times_s(self) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import hashlib
 import json
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from uva_core import images, presets
+from uva_core import checkpoint, images, presets
 from uva_core.checkpoint import CheckpointError
 from uva_core.config import UvaConfig, from_dict
 from uva_core.data.replay_buffer import ReplayBuffer
@@ -40,6 +41,7 @@ from uva_core.training import tokenizer as tokenizer_training
 from uva_core.training.recipes import UvaRecipe
 
 POLICY_FILE = "policy.safetensors"
+LATENTS_FILE = "latents.safetensors"
 ATTENTION = SDPBackend.FLASH_ATTENTION if torch.cuda.is_available() else SDPBackend.MATH
 IMITATION = (MaskMode.POLICY, MaskMode.POLICY_PLANNER)
 
@@ -59,25 +61,39 @@ class TrainingStep(nn.Module):
         return training_losses(self.model, self.diffusion, batch, modes, draw)
 
 
+def encode_frames(policy: UvaPolicy, buffer: ReplayBuffer, chunk: int = 256) -> dict[str, Tensor]:
+    """Posterior `mean` and `std` (T, C, H, W) of every frame, unscaled."""
+    config = policy.config
+    parts: dict[str, list[Tensor]] = {"mean": [], "std": []}
+    with torch.no_grad():
+        for start in tqdm(range(0, len(buffer), chunk), desc="encoding frames", unit="chunk"):
+            pictures = buffer.images[start : start + chunk]
+            frames = images.prepare(pictures, config.tokenizer.image_size, config.observation.resize)
+            for name, value in zip(parts, policy.tokenizer.moments(frames), strict=True):
+                parts[name].append(value)
+    return {name: torch.cat(values) for name, values in parts.items()}
+
+
+def cached_latents(policy: UvaPolicy, buffer: ReplayBuffer, path: Path) -> dict[str, Tensor]:
+    """Encode the frames, or read them from `path` if they were encoded by the same tokenizer before."""
+    weights = torch.cat([p.detach().flatten() for p in policy.tokenizer.parameters()])
+    key = {"frames": len(buffer), "tokenizer": hashlib.sha256(weights.numpy().tobytes()).hexdigest()}
+    if path.exists():
+        latents, found = checkpoint.load(path)
+        if found == key:
+            return latents
+    latents = encode_frames(policy, buffer)
+    checkpoint.save(path, latents, key)
+    return latents
+
+
 class LatentWindows:
     """Batches of windows over the latents of a whole replay buffer, in memory."""
 
-    def __init__(self, policy: UvaPolicy, buffer: ReplayBuffer, windows: Windows, chunk: int = 256) -> None:
-        """Encode every frame once; a fresh sample of the posterior is drawn at every use."""
+    def __init__(self, policy: UvaPolicy, latents: dict[str, Tensor], windows: Windows) -> None:
+        """Take `latents` from `encode_frames`; a fresh sample of the posterior is drawn at every use."""
         self.policy, self.windows = policy, windows
-        config = policy.config
-        means, stds = [], []
-        with torch.no_grad():
-            for start in tqdm(range(0, len(buffer), chunk), desc="encoding frames", unit="chunk"):
-                frames = images.prepare(
-                    buffer.images[start : start + chunk],
-                    config.tokenizer.image_size,
-                    config.observation.resize,
-                )
-                mean, std = policy.tokenizer.moments(frames)
-                means.append(mean)
-                stds.append(std)
-        self.mean, self.std = torch.cat(means), torch.cat(stds)
+        self.mean, self.std = latents["mean"], latents["std"]
         self.actions = policy.action_normalizer.normalize(windows.actions)
         self.expert_actions = policy.action_normalizer.normalize(windows.expert_actions)
         self.proprioception = policy.proprioception_normalizer.normalize(windows.proprioception)
@@ -226,7 +242,8 @@ def main() -> None:
         parser.exit(2, f"{parser.prog}: {error}\n")
     windows = Windows(buffer, config.model, config.observation)
     policy = prepare_policy(config, tokenizer, windows, recipe)
-    train(policy, LatentWindows(policy, buffer, windows), recipe, args)
+    latents = cached_latents(policy, buffer, args.out / LATENTS_FILE)
+    train(policy, LatentWindows(policy, latents, windows), recipe, args)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Driver of the ARX X5: executes chunks of end effector poses in true time, safely, at 200 Hz.
+
+Everything that decides about motion is plain Python without ROS, threads or a clock of its own (`chunk`,
+`schedule`, `kinematics`, `safety`, `tracker`, `motion`, `controller`); `rate` and `node` connect it to a
+thread, an `Arm` and ROS.
+"""

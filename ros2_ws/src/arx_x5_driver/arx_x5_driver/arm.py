@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the driver needs of an arm: the contract between the control loop and any hardware below it.
+
+An arm is whatever has these four methods (a real X5, a simulated one, a loopback); nothing has to be
+inherited. All calls come from one thread at the driver's rate, so each must return well within a control
+period.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+JOINT_COUNT = 6
+"""Revolute joints of the arm; the gripper comes on top."""
+
+
+class ArmError(RuntimeError):
+    """The arm cannot do what it was asked to; the message is one line for the operator."""
+
+
+@dataclass(frozen=True)
+class ArmState:
+    """What the arm measured at one time.
+
+    Attributes:
+        stamp_s: when it was measured, on `time.monotonic()`'s clock. A stamp that no longer advances
+            tells the driver that the feedback is dead.
+        position: joint angles `(6,)` [rad].
+        velocity: joint velocities `(6,)` [rad/s].
+        effort: joint torques `(6,)` [Nm].
+        gripper_width: opening between the fingers [m].
+        gripper_velocity: its rate [m/s].
+        gripper_effort: torque of the gripper's motor [Nm].
+    """
+
+    stamp_s: float
+    position: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    effort: NDArray[np.float64]
+    gripper_width: float
+    gripper_velocity: float
+    gripper_effort: float
+
+
+@dataclass(frozen=True)
+class ArmCommand:
+    """Where the arm shall be now: joint angles `(6,)` [rad], rates `(6,)` [rad/s], gripper opening [m]."""
+
+    position: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    gripper_width: float
+
+
+class Arm(Protocol):
+    """An arm with six joints and a gripper."""
+
+    def connect(self) -> None:
+        """Make the arm ready to be read; it must not move. Raises `ArmError`."""
+
+    def read(self) -> ArmState:
+        """Return the newest measurement without waiting for the next. Raises `ArmError`."""
+        ...
+
+    def command(self, command: ArmCommand) -> None:
+        """Follow this command until the next one, holding its position if none comes. Raises `ArmError`."""
+
+    def close(self) -> None:
+        """Release the arm; may be called in any state, and twice."""

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An arm without hardware or physics: it goes where it is sent, a little late."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arx_x5_driver.arm import JOINT_COUNT, ArmCommand, ArmState
+
+Array = NDArray[np.float64]
+
+
+class LoopbackArm:
+    """Joints and gripper follow the commands as a first-order lag."""
+
+    def __init__(
+        self,
+        position: Array | None = None,
+        gripper_width: float = 0.0,
+        lag_s: float = 0.02,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Stand still.
+
+        Args:
+            position: joint angles to start at `(6,)` [rad]; default all zero, the arm's home.
+            gripper_width: opening to start at [m].
+            lag_s: time constant of the lag; 0 is a perfect echo.
+            clock: the driver's clock.
+        """
+        start = np.zeros(JOINT_COUNT) if position is None else position
+        self._lag_s = lag_s
+        self._clock = clock
+        self._stamp_s = clock()
+        self._position = np.append(start, gripper_width)
+        self._velocity = np.zeros(JOINT_COUNT + 1)
+        self._goal = self._position.copy()
+
+    def connect(self) -> None:
+        """Nothing to connect to."""
+
+    def read(self) -> ArmState:
+        """Where the joints are at this moment."""
+        now_s = self._clock()
+        elapsed_s = now_s - self._stamp_s
+        if elapsed_s > 0.0:
+            share = 1.0 - math.exp(-elapsed_s / self._lag_s) if self._lag_s > 0.0 else 1.0
+            way = (self._goal - self._position) * share
+            self._position = self._position + way
+            self._velocity = way / elapsed_s
+            self._stamp_s = now_s
+        return ArmState(
+            stamp_s=self._stamp_s,
+            position=self._position[:JOINT_COUNT].copy(),
+            velocity=self._velocity[:JOINT_COUNT].copy(),
+            effort=np.zeros(JOINT_COUNT),
+            gripper_width=float(self._position[JOINT_COUNT]),
+            gripper_velocity=float(self._velocity[JOINT_COUNT]),
+            gripper_effort=0.0,
+        )
+
+    def command(self, command: ArmCommand) -> None:
+        """Go there from now on."""
+        self.read()
+        self._goal = np.append(command.position, command.gripper_width)
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chunk of end effector poses, and what makes one unfit for execution.
+
+All times are on the driver's own clock; who makes a chunk from a message maps them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+NOT_ENABLED = "not_enabled"
+EMPTY = "empty"
+LENGTH = "length"
+NOT_FINITE = "not_finite"
+QUATERNION = "quaternion"
+FRAME = "frame"
+TIMES = "times"
+STEP_JUMP = "step_jump"
+STALE = "stale"
+FUTURE = "future"
+SEQUENCE = "sequence"
+
+REJECTIONS = (
+    NOT_ENABLED, EMPTY, LENGTH, NOT_FINITE, QUATERNION, FRAME, TIMES, STEP_JUMP, STALE, FUTURE, SEQUENCE,
+)  # fmt: skip
+"""Why a chunk may be rejected, in the order in which it is asked."""
+
+_QUATERNION_TOLERANCE = 1e-2  # a float32 model output is off by 1e-6; more than this is no rounding
+
+
+class ChunkRejectedError(ValueError):
+    """A chunk must not be executed: `rule` is one of `REJECTIONS`, the message says what was wrong."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(f"{rule}: {detail}")
+        self.rule = rule
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """End effector targets of one prediction, as received (not yet found to be valid).
+
+    Attributes:
+        sequence: the policy's count of its chunks.
+        frame: the frame of the poses.
+        stamp_s: time of the newest observation that the prediction used.
+        times_s: when each target is to be reached `(T,)` [s].
+        positions: `(T, 3)` [m].
+        quaternions: x, y, z, w `(T, 4)`.
+        widths: openings of the gripper `(T,)` [m].
+    """
+
+    sequence: int
+    frame: str
+    stamp_s: float
+    times_s: Array
+    positions: Array
+    quaternions: Array
+    widths: Array
+
+    def __post_init__(self) -> None:
+        for name, columns in (("times_s", 0), ("positions", 3), ("quaternions", 4), ("widths", 0)):
+            array = np.array(getattr(self, name), dtype=np.float64)
+            array = array.reshape(-1, columns) if columns else array.reshape(-1)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.times_s)
+
+
+@dataclass(frozen=True)
+class ChunkRules:
+    """What a chunk has to keep to.
+
+    Attributes:
+        frame: the only frame that poses may have.
+        max_age_s: oldest observation that a chunk may be based on.
+        max_future_s: how far a stamp may lie in the future (clocks differ a little).
+        max_horizon_s: how far ahead the last step may lie.
+        max_step_m: longest way between consecutive steps.
+        max_step_rad: largest turn between consecutive steps.
+        restart_silence_s: after this long without an accepted chunk a sequence may start again.
+    """
+
+    frame: str
+    max_age_s: float
+    max_future_s: float
+    max_horizon_s: float
+    max_step_m: float
+    max_step_rad: float
+    restart_silence_s: float
+
+
+class ChunkGate:
+    """Lets chunks through that are fit for execution; remembers the newest one for the order of sequences."""
+
+    def __init__(self, rules: ChunkRules) -> None:
+        self._rules = rules
+        self._sequence: int | None = None
+        self._accepted_s = 0.0
+
+    def check(self, chunk: Chunk, now_s: float, lead_s: float) -> None:
+        """Accept a chunk or raise `ChunkRejectedError`; one that is rejected leaves no trace.
+
+        Args:
+            chunk: what was received.
+            now_s: when it was received.
+            lead_s: a step counts as late when it is to be reached within this time from now.
+        """
+        with np.errstate(over="ignore"):  # absurdly large numbers become infinite, and fail the rules
+            _check_content(chunk, self._rules)
+        _check_times(chunk, self._rules, now_s, lead_s)
+        silence_s = now_s - self._accepted_s
+        if (
+            self._sequence is not None
+            and chunk.sequence <= self._sequence
+            and silence_s < self._rules.restart_silence_s
+        ):
+            raise ChunkRejectedError(SEQUENCE, f"{chunk.sequence} came after {self._sequence}")
+        self._sequence, self._accepted_s = chunk.sequence, now_s
+
+
+def _check_content(chunk: Chunk, rules: ChunkRules) -> None:
+    """Reject what is wrong with a chunk at any time."""
+    lengths = (len(chunk.times_s), len(chunk.positions), len(chunk.quaternions), len(chunk.widths))
+    if max(lengths) == 0:
+        raise ChunkRejectedError(EMPTY, "it has no steps")
+    if len(set(lengths)) != 1:
+        raise ChunkRejectedError(LENGTH, "{} times, {} positions, {} rotations, {} widths".format(*lengths))
+    arrays = (chunk.times_s, chunk.positions, chunk.quaternions, chunk.widths, np.array([chunk.stamp_s]))
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ChunkRejectedError(NOT_FINITE, "it holds NaN or infinite numbers")
+    norms = np.sqrt((chunk.quaternions**2).sum(axis=1))
+    worst = int(np.argmax(np.abs(norms - 1.0)))
+    if not abs(norms[worst] - 1.0) <= _QUATERNION_TOLERANCE:
+        raise ChunkRejectedError(QUATERNION, f"step {worst} has a rotation of length {norms[worst]:.3f}")
+    if chunk.frame != rules.frame:
+        raise ChunkRejectedError(FRAME, f"poses are in '{chunk.frame}', expected '{rules.frame}'")
+    if not (np.diff(chunk.times_s) > 0.0).all():
+        raise ChunkRejectedError(TIMES, "times of the steps do not increase")
+    _check_jumps(chunk, norms, rules)
+
+
+def _check_jumps(chunk: Chunk, norms: Array, rules: ChunkRules) -> None:
+    """Reject a chunk whose consecutive steps are too far apart."""
+    if len(chunk) < 2:
+        return
+    ways = np.sqrt((np.diff(chunk.positions, axis=0) ** 2).sum(axis=1))
+    unit = chunk.quaternions / norms[:, np.newaxis]
+    cosines = np.abs((unit[1:] * unit[:-1]).sum(axis=1)).clip(max=1.0)
+    turns = 2.0 * np.arccos(cosines)
+    for jumps, limit, unit_name in ((ways, rules.max_step_m, "m"), (turns, rules.max_step_rad, "rad")):
+        worst = int(np.argmax(jumps))
+        if not jumps[worst] <= limit:
+            detail = f"{jumps[worst]:.3f} {unit_name} between steps {worst} and {worst + 1}, limit {limit:g}"
+            raise ChunkRejectedError(STEP_JUMP, detail)
+
+
+def _check_times(chunk: Chunk, rules: ChunkRules, now_s: float, lead_s: float) -> None:
+    """Reject a chunk that is too old or too early for execution now."""
+    age_s = now_s - chunk.stamp_s
+    if age_s > rules.max_age_s:
+        raise ChunkRejectedError(STALE, f"its observation is {age_s:.2f} s old, limit {rules.max_age_s:g} s")
+    if age_s < -rules.max_future_s:
+        raise ChunkRejectedError(FUTURE, f"its stamp is {-age_s:.2f} s in the future")
+    if chunk.times_s[-1] <= now_s + lead_s:
+        late_s = now_s + lead_s - chunk.times_s[-1]
+        raise ChunkRejectedError(STALE, f"all its steps are over, the last one {late_s:.2f} s ago")
+    if chunk.times_s[-1] > now_s + rules.max_horizon_s:
+        raise ChunkRejectedError(FUTURE, f"its last step is due in {chunk.times_s[-1] - now_s:.2f} s")

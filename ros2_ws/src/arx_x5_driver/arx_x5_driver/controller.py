@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's state machine: decides in each control period whether and how the arm is moved.
+
+    unconfigured -> inactive -> stopped -> holding <-> active
+                                   ^----------+----------+     by stop; to fault likewise, by dead feedback
+
+`holding` and `active` send commands, the others do not, except that a moving arm is first braked to rest.
+Only `enable` leads out of `stopped` and `fault`; nothing but a chunk or `home` makes the arm go anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arx_x5_driver.arm import ArmCommand, ArmState
+from arx_x5_driver.chunk import NOT_ENABLED, Chunk, ChunkGate, ChunkRejectedError, ChunkRules
+from arx_x5_driver.home import HomeMove
+from arx_x5_driver.kinematics import Kinematics
+from arx_x5_driver.motion import Motion, MotionConfig
+from arx_x5_driver.safety import RuleCounts
+from arx_x5_driver.schedule import Schedule
+from arx_x5_driver.state import ENABLED, RequestRefusedError, Snapshot, State
+
+Array = NDArray[np.float64]
+
+_START_TOLERANCE_RAD = 0.05  # a joint measured this far beyond its limit is a calibration error, not noise
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """What the controller needs to know.
+
+    Attributes:
+        motion: limits and filters of the motion.
+        chunks: rules on chunks.
+        period_s: nominal control period; after a longer pause the motion goes on as if two had passed.
+        feedback_timeout_s: measurements whose stamp has not advanced for this long are a fault.
+        home_position: joint angles of the home position `(6,)` [rad].
+        home_speed_rad_s: speed of the fastest joint on the way there.
+    """
+
+    motion: MotionConfig
+    chunks: ChunkRules
+    period_s: float
+    feedback_timeout_s: float
+    home_position: Array
+    home_speed_rad_s: float
+
+    def __post_init__(self) -> None:
+        bounds = self.motion.bounds()
+        home, low, high = self.home_position, bounds.position_min[:-1], bounds.position_max[:-1]
+        if home.shape != low.shape or not ((home >= low) & (home <= high)).all():
+            raise ValueError(f"home_position {home} is not between {low} and {high}")
+
+
+class Controller:
+    """Not thread-safe: whoever shares one between threads has to lock around its methods."""
+
+    def __init__(self, config: ControllerConfig, kinematics: Kinematics) -> None:
+        self._config = config
+        self._counts = RuleCounts()
+        self._motion = Motion(config.motion, kinematics, self._counts)
+        self._gate = ChunkGate(config.chunks)
+        self._state = State.UNCONFIGURED
+        self._reason = ""
+        self._home: HomeMove | None = None
+        self._measured: ArmState | None = None
+        self._measured_s = -math.inf
+        self._tick_s = -math.inf
+        self._latest_s = -math.inf
+        self._chunk: tuple[int, float] | None = None
+        self._accepted = 0
+        self._rejected = 0
+        self._last_rejection = ""
+
+    @property
+    def state(self) -> State:
+        """The present state."""
+        return self._state
+
+    @property
+    def moving(self) -> bool:
+        """Whether the newest command has a velocity; the arm may be left alone when it has none."""
+        return self._motion.moving
+
+    @property
+    def schedule(self) -> Schedule:
+        """The running chunk, and what became of the steps of all chunks."""
+        return self._motion.schedule
+
+    def configure(self) -> None:
+        """The arm is connected."""
+        self._enter(State.INACTIVE, "not activated yet")
+
+    def activate(self) -> None:
+        """Commands may be sent from now on, but only after `enable`."""
+        self._enter(State.STOPPED, "not enabled yet, call enable")
+
+    def deactivate(self) -> None:
+        """Brake, then send no more commands."""
+        self._enter(State.INACTIVE, "deactivated")
+
+    def cleanup(self) -> None:
+        """The arm is about to be disconnected."""
+        self._enter(State.UNCONFIGURED, "cleaned up")
+
+    def enable(self) -> None:
+        """Start commanding from where the arm is measured to be. Raises `RequestRefusedError`."""
+        if self._state in ENABLED:
+            return
+        if self._state not in (State.STOPPED, State.FAULT):
+            raise RequestRefusedError(f"the driver is {self._state.value}")
+        if self._motion.moving:
+            raise RequestRefusedError("the arm is still braking, try again in a moment")
+        measured = self._measured
+        if measured is None or self._feedback_age_s() > self._config.feedback_timeout_s:
+            raise RequestRefusedError("the arm sends no fresh measurements")
+        limits = self._config.motion.limits
+        beyond = np.maximum(limits.position_min - measured.position, measured.position - limits.position_max)
+        joint = int(np.argmax(beyond))
+        if not beyond[joint] <= _START_TOLERANCE_RAD:
+            raise RequestRefusedError(
+                f"joint{joint + 1} is measured at {measured.position[joint]:.3f} rad, outside its limits "
+                f"{limits.position_min[joint]:g} .. {limits.position_max[joint]:g}"
+            )
+        self._motion.start(measured.position, measured.gripper_width)
+        self._enter(State.HOLDING, "enabled, waiting for a chunk")
+
+    def stop(self, reason: str) -> None:
+        """Brake and stay stopped until `enable`."""
+        if self._state in ENABLED or self._state is State.STOPPED:
+            self._enter(State.STOPPED, reason)
+
+    def fault(self, reason: str) -> None:
+        """Something below or beside the controller failed: brake, if commands still arrive, and stay."""
+        if self._state in (*ENABLED, State.STOPPED):
+            self._enter(State.FAULT, reason)
+
+    def home(self) -> None:
+        """Start a slow move to the home position. Raises `RequestRefusedError`."""
+        if self._state is not State.HOLDING:
+            raise RequestRefusedError(f"the driver is {self._state.value}, it must be holding to go home")
+        self._home = HomeMove(self._motion.joints, self._config.home_position, self._config.home_speed_rad_s)
+        self._reason = "moving to the home position"
+
+    def offer(self, chunk: Chunk, now_s: float) -> None:
+        """Execute a chunk that was received at a time. Raises `ChunkRejectedError`, which is counted."""
+        now_s = self._advance(now_s)
+        try:
+            if self._state not in ENABLED:
+                raise ChunkRejectedError(NOT_ENABLED, f"the driver is {self._state.value}")
+            if self._home is not None:
+                raise ChunkRejectedError(NOT_ENABLED, "the arm is moving to its home position")
+            self._gate.check(chunk, now_s, self._motion.lead_s)
+        except ChunkRejectedError as rejection:
+            self._rejected += 1
+            self._counts.count(rejection.rule)
+            self._last_rejection = str(rejection)
+            raise
+        self._motion.run(chunk, now_s, already_running=self._state is State.ACTIVE)
+        self._accepted += 1
+        self._chunk = chunk.sequence, now_s
+        self._last_rejection = ""
+        self._state = State.ACTIVE
+
+    def tick(self, now_s: float, measured: ArmState | None) -> ArmCommand | None:
+        """One control period: returns the command to send now, None to send nothing.
+
+        Args:
+            now_s: the present; a tick that is not later than the last one does nothing.
+            measured: the newest measurement, None if there is none.
+        """
+        if now_s <= self._tick_s:
+            return None
+        dt_s = min(now_s - self._tick_s, 2.0 * self._config.period_s)
+        self._tick_s = now_s
+        now_s = self._advance(now_s)
+        self._watch_feedback(now_s, measured)
+        if self._state is State.ACTIVE and now_s >= self._motion.schedule.end_s:
+            self._hold_after_chunk()
+        if self._state not in ENABLED and not self._motion.moving:
+            return None
+        if self._state is State.ACTIVE:
+            self._motion.follow_chunk(now_s, dt_s)
+        elif self._home is not None:
+            self._go_home(self._home, dt_s)
+        else:
+            self._motion.brake(dt_s)
+        return self._motion.command
+
+    def snapshot(self, now_s: float) -> Snapshot:
+        """What there is to report."""
+        sequence, received_s = self._chunk or (0, math.nan)
+        return Snapshot(
+            state=self._state,
+            reason=self._reason,
+            chunk_sequence=sequence,
+            chunk_age_s=now_s - received_s,
+            chunks_accepted=self._accepted,
+            chunks_rejected=self._rejected,
+            last_rejection=self._last_rejection,
+            steps_executed=self._motion.schedule.executed,
+            steps_dropped=self._motion.schedule.dropped,
+            rule_counts=self._counts.as_dict(),
+        )
+
+    def _enter(self, state: State, reason: str) -> None:
+        self._state, self._reason, self._home = state, reason, None
+        self._motion.schedule.clear()
+
+    def _advance(self, now_s: float) -> float:
+        """The newest time seen: chunks and ticks come from threads that read the clock a little earlier."""
+        self._latest_s = max(self._latest_s, now_s)
+        return self._latest_s
+
+    def _feedback_age_s(self) -> float:
+        return self._latest_s - self._measured_s
+
+    def _watch_feedback(self, now_s: float, measured: ArmState | None) -> None:
+        if measured is not None and self._is_news(measured):
+            self._measured, self._measured_s = measured, now_s
+        elif self._state in ENABLED and self._feedback_age_s() > self._config.feedback_timeout_s:
+            self.fault(f"the arm sent no new measurement for {self._config.feedback_timeout_s:g} s")
+
+    def _is_news(self, measured: ArmState) -> bool:
+        finite = math.isfinite(float(measured.position.sum()) + measured.gripper_width)
+        return finite and (self._measured is None or measured.stamp_s != self._measured.stamp_s)
+
+    def _hold_after_chunk(self) -> None:
+        sequence = self._chunk[0] if self._chunk else 0
+        reason = f"the last step of chunk {sequence} is over and no valid chunk followed"
+        if self._last_rejection:
+            reason += f" (rejected: {self._last_rejection})"
+        self._motion.schedule.at(self._motion.schedule.end_s)
+        self._enter(State.HOLDING, reason)
+
+    def _go_home(self, move: HomeMove, dt_s: float) -> None:
+        self._motion.follow_joints(move.advance(dt_s), dt_s)
+        if move.over and np.abs(self._motion.joints - self._config.home_position).max() < 1e-3:
+            self._enter(State.HOLDING, "at the home position")

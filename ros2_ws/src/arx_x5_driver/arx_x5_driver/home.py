@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The slow joint-space line to the home position."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class HomeMove:
+    """All joints leave together, arrive together, and none is faster than the given speed."""
+
+    def __init__(self, start: Array, goal: Array, speed_rad_s: float) -> None:
+        self._start = start.copy()
+        self._way = goal - start
+        self._duration_s = float(np.abs(self._way).max()) / speed_rad_s
+        self._elapsed_s = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether the goal is the target now."""
+        return self._elapsed_s >= self._duration_s
+
+    def advance(self, dt_s: float) -> Array:
+        """The target joint angles `(6,)` [rad] after another `dt_s`."""
+        self._elapsed_s += dt_s
+        fraction = 1.0 if self.over else self._elapsed_s / self._duration_s
+        return self._start + fraction * self._way

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between ROS messages and the driver's own objects.
+
+Messages of the control loop are made once and filled again for each publication, sequences with an `array`: of a
+list, rclpy would look at every element.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from arx_x5_driver.arm import JOINT_COUNT, ArmCommand, ArmState
+from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.rate import RateStatistics
+from arx_x5_driver.se3 import Pose
+from arx_x5_driver.state import Snapshot
+from uva_msgs.msg import ActionChunk, DriverStatus
+from uva_node_utils.time import duration_to_seconds, stamp_to_seconds
+
+JOINT_NAMES = [*(f"joint{i + 1}" for i in range(JOINT_COUNT)), "gripper"]
+
+_NS_PER_S = 1_000_000_000
+
+
+def chunk_from_message(message: ActionChunk, now_s: float, ros_now_s: float) -> Chunk:
+    """Take over a chunk as it is, its times mapped from the ROS clock to the driver's.
+
+    Args:
+        message: what was received.
+        now_s: the time of its receipt on the driver's clock.
+        ros_now_s: the same time on the ROS clock.
+    """
+    stamp_s = now_s + (stamp_to_seconds(message.header.stamp) - ros_now_s)
+    positions = [(p.position.x, p.position.y, p.position.z) for p in message.poses]
+    rotations = [p.orientation for p in message.poses]
+    return Chunk(
+        sequence=message.sequence,
+        frame=message.header.frame_id,
+        stamp_s=stamp_s,
+        times_s=np.array([stamp_s + duration_to_seconds(duration) for duration in message.time_from_start]),
+        positions=np.array(positions),
+        quaternions=np.array([(r.x, r.y, r.z, r.w) for r in rotations]),
+        widths=np.array(message.gripper_width),
+    )
+
+
+def status_message(snapshot: Snapshot, statistics: RateStatistics) -> DriverStatus:
+    """The status without its stamp."""
+    return DriverStatus(
+        state=snapshot.state.value,
+        reason=snapshot.reason,
+        chunk_sequence=snapshot.chunk_sequence,
+        chunk_age=snapshot.chunk_age_s,
+        chunks_accepted=snapshot.chunks_accepted,
+        chunks_rejected=snapshot.chunks_rejected,
+        steps_executed=snapshot.steps_executed,
+        steps_dropped=snapshot.steps_dropped,
+        limit_names=list(snapshot.rule_counts),
+        limit_counts=list(snapshot.rule_counts.values()),
+        loop_period_error_p99=statistics.period_error_p99_s,
+        loop_work_p99=statistics.work_p99_s,
+    )
+
+
+class LoopMessages:
+    """The messages of each control period. Filling one again changes the one returned before."""
+
+    def __init__(self, frame: str) -> None:
+        self._joint_states = JointState(name=JOINT_NAMES)
+        self._eef_pose = PoseStamped()
+        self._eef_pose.header.frame_id = frame
+        self._point = JointTrajectoryPoint()
+        self._command = JointTrajectory(joint_names=JOINT_NAMES, points=[self._point])
+
+    def joint_states(self, measured: ArmState, stamp_ns: int) -> JointState:
+        """Joints and gripper as measured."""
+        self._joint_states.position = _joined(measured.position, measured.gripper_width)
+        self._joint_states.velocity = _joined(measured.velocity, measured.gripper_velocity)
+        self._joint_states.effort = _joined(measured.effort, measured.gripper_effort)
+        _set_stamp(self._joint_states.header.stamp, stamp_ns)
+        return self._joint_states
+
+    def eef_pose(self, pose: Pose, stamp_ns: int) -> PoseStamped:
+        """Where the end effector was measured to be."""
+        position, orientation = self._eef_pose.pose.position, self._eef_pose.pose.orientation
+        position.x, position.y, position.z = pose.position.tolist()
+        orientation.x, orientation.y, orientation.z, orientation.w = pose.quaternion.tolist()
+        _set_stamp(self._eef_pose.header.stamp, stamp_ns)
+        return self._eef_pose
+
+    def joint_command(self, command: ArmCommand, stamp_ns: int) -> JointTrajectory:
+        """What was sent, as a trajectory of one point that is due at once; the gripper is given no velocity."""
+        self._point.positions = _joined(command.position, command.gripper_width)
+        self._point.velocities = _joined(command.velocity, 0.0)
+        _set_stamp(self._command.header.stamp, stamp_ns)
+        return self._command
+
+
+def _joined(joints: np.ndarray, gripper: float) -> array[float]:
+    return array("d", (*joints.tolist(), gripper))
+
+
+def _set_stamp(stamp: Time, nanoseconds: int) -> None:
+    stamp.sec, stamp.nanosec = divmod(nanoseconds, _NS_PER_S)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's lifecycle node: wires topics, services and parameters to the runtime."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
+from arx_x5_driver.arms import Arx5SdkArm, LoopbackArm
+from arx_x5_driver.chunk import ChunkRejectedError
+from arx_x5_driver.controller import Controller
+from arx_x5_driver.kinematics import SdkKinematics, SdkMissingError
+from arx_x5_driver.messages import LoopMessages, chunk_from_message, status_message
+from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.runtime import Runtime
+from arx_x5_driver.se3 import Pose
+from arx_x5_driver.state import RequestRefusedError, Snapshot, State
+from uva_msgs.msg import ActionChunk, DriverStatus
+from uva_node_utils.diagnostics import DiagnosticsPublisher, Report
+from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
+from uva_node_utils.parameters import declare
+
+_STATUS_PERIOD_S = 0.05
+_QUEUE = 10
+_CHUNK_QUEUE = 1  # an older chunk is worth nothing once a newer one is here
+
+_LEVELS = {State.FAULT: DiagnosticStatus.ERROR, State.STOPPED: DiagnosticStatus.WARN}
+
+
+class ArxX5Driver(AutostartLifecycleNode):
+    """Executes action chunks on an arm. The README lists parameters, topics, services and states."""
+
+    def __init__(self, arm: Arm | None = None, **kwargs: Any) -> None:
+        """Declare the parameters.
+
+        Args:
+            arm: what to drive; by default the parameter `arm` says.
+            kwargs: of the base class. Raises `StartupError` for wrong parameters.
+        """
+        super().__init__("arx_x5_driver", **kwargs)
+        self._settings = declare(self, DriverParameters)
+        self._arm: Arm = arm or _make_arm(self._settings)
+        self._messages = LoopMessages(self._settings.frame)
+        self._runtime: Runtime  # between configuration and clean-up
+        self._configured = False
+        self._logged_state = State.UNCONFIGURED
+        self._entities: list[tuple[Callable[[Any], Any], Any]] = []
+
+    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Connect to the arm and open topics and services."""
+        settings = self._settings
+        try:
+            config = settings.controller_config()
+            kinematics = SdkKinematics(settings.arm_model)
+            controller = Controller(config, kinematics)
+            self._arm.connect()
+        except (SdkMissingError, ValueError, ArmError) as error:
+            raise StartupError(str(error)) from error
+        self._compare_clocks()
+        self._runtime = Runtime(
+            self._arm,
+            controller,
+            kinematics,
+            1.0 / settings.rate_hz,
+            self._publish_period,
+            settings.realtime_priority,
+        )
+        self._configured = True
+        self._open()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the control loop."""
+        try:
+            self._runtime.start()
+            if self._settings.enable_on_activate:
+                self._runtime.enable()
+        except (ArmError, RequestRefusedError) as error:
+            self._runtime.stop()
+            raise StartupError(str(error)) from error
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Bring the arm to rest and end the control loop."""
+        self._runtime.stop()
+        self._publish_status()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Close topics and services and release the arm."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Bring the arm to rest and release it, from whatever state."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Nothing goes on after a transition that failed half-way."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _release(self) -> None:
+        if not self._configured:
+            return
+        self._configured = False
+        self._runtime.stop()
+        self._runtime.close()
+        self._publish_status()
+        for destroy, entity in reversed(self._entities):
+            destroy(entity)
+        self._entities.clear()
+        self.get_logger().info("releasing the arm; a real one is damped and sinks")
+        self._arm.close()
+
+    def _open(self) -> None:
+        def publisher(kind: type, topic: str) -> Any:
+            made = self.create_publisher(kind, topic, _QUEUE)
+            self._entities.append((self.destroy_publisher, made))
+            return made
+
+        self._joint_states = publisher(JointState, "x5/joint_states")
+        self._eef_pose = publisher(PoseStamped, "x5/eef_pose")
+        self._joint_command = publisher(JointTrajectory, "x5/joint_command")
+        self._status = publisher(DriverStatus, "x5/status")
+        subscription = self.create_subscription(ActionChunk, "uva/action_chunk", self._on_chunk, _CHUNK_QUEUE)
+        self._entities.append((self.destroy_subscription, subscription))
+        for name, callback in (("enable", self._enable), ("stop", self._stop), ("home", self._home)):
+            service = self.create_service(Trigger, f"x5/{name}", callback)
+            self._entities.append((self.destroy_service, service))
+        self._entities.append((self.destroy_timer, self.create_timer(_STATUS_PERIOD_S, self._on_status_timer)))
+        diagnostics = DiagnosticsPublisher(self, "control loop", self._report)
+        self._entities.append((DiagnosticsPublisher.destroy, diagnostics))
+
+    def _publish_period(self, measured: ArmState, pose: Pose, command: ArmCommand | None) -> None:
+        now_ns = self._ros_ahead_ns + time.monotonic_ns()
+        measured_ns = self._ros_ahead_ns + int(measured.stamp_s * 1e9)
+        self._joint_states.publish(self._messages.joint_states(measured, measured_ns))
+        self._eef_pose.publish(self._messages.eef_pose(pose, measured_ns))
+        if command is not None:
+            self._joint_command.publish(self._messages.joint_command(command, now_ns))
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        now_s, ros_now_s = time.monotonic(), self.get_clock().now().nanoseconds * 1e-9
+        try:
+            self._runtime.offer(chunk_from_message(message, now_s, ros_now_s), now_s)
+        except ChunkRejectedError as rejection:
+            self.get_logger().warning(f"chunk {message.sequence} rejected, {rejection}", throttle_duration_sec=1.0)
+
+    def _enable(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return _answer(response, self._runtime.enable, "enabled, waiting for a chunk")
+
+    def _home(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return _answer(response, self._runtime.home, "moving to the home position")
+
+    def _stop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return _answer(response, lambda: self._runtime.halt("stop was called"), "stopped until enable is called")
+
+    def _on_status_timer(self) -> None:
+        if self._runtime.error is not None:
+            raise self._runtime.error
+        self._compare_clocks()
+        self._publish_status()
+
+    def _compare_clocks(self) -> None:
+        # In the loop the ROS clock itself would cost as much as a publication.
+        self._ros_ahead_ns = self.get_clock().now().nanoseconds - time.monotonic_ns()
+
+    def _publish_status(self) -> None:
+        snapshot, statistics = self._runtime.watch()
+        message = status_message(snapshot, statistics)
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._status.publish(message)
+        self._log_change(snapshot)
+
+    def _log_change(self, snapshot: Snapshot) -> None:
+        if snapshot.state is self._logged_state:
+            return
+        self._logged_state = snapshot.state
+        text = snapshot.state.value + (f": {snapshot.reason}" if snapshot.state is not State.ACTIVE else "")
+        log = self.get_logger().error if snapshot.state is State.FAULT else self.get_logger().info
+        log(text)
+
+    def _report(self) -> Report:
+        snapshot, statistics = self._runtime.watch()
+        values = {
+            "state": snapshot.state.value,
+            "chunks_accepted": snapshot.chunks_accepted,
+            "chunks_rejected": snapshot.chunks_rejected,
+            "last_rejection": snapshot.last_rejection,
+            "steps_executed": snapshot.steps_executed,
+            "steps_dropped": snapshot.steps_dropped,
+            "loop_period_error_ms_p99": statistics.period_error_p99_s * 1e3,
+            "loop_work_ms_p50": statistics.work_p50_s * 1e3,
+            "loop_work_ms_p99": statistics.work_p99_s * 1e3,
+            "loop_periods_missed": statistics.missed,
+            "loop_realtime": statistics.realtime,
+            **{f"limit_{name}": count for name, count in snapshot.rule_counts.items()},
+        }
+        return _LEVELS.get(snapshot.state, DiagnosticStatus.OK), snapshot.reason, values
+
+
+def _make_arm(parameters: DriverParameters) -> Arm:
+    if parameters.arm == "loopback":
+        return LoopbackArm(lag_s=parameters.loopback_lag_s)
+    return Arx5SdkArm(parameters.arm_model, parameters.can_interface)
+
+
+def _answer(response: Trigger.Response, request: Callable[[], None], done: str) -> Trigger.Response:
+    try:
+        request()
+    except RequestRefusedError as refusal:
+        response.success, response.message = False, str(refusal)
+    else:
+        response.success, response.message = True, done
+    return response

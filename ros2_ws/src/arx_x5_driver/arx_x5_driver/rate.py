@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A thread that works at a fixed rate and knows how well it keeps it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+_WINDOW_S = 10.0  # statistics are over this much of the past
+_STOP_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True)
+class RateStatistics:
+    """How a loop did in the last ten seconds (NaN before its first period), and since it was made.
+
+    Attributes:
+        period_error_p99_s: 99th percentile of |period - nominal|.
+        work_p50_s: median time that the work took.
+        work_p99_s: 99th percentile of it.
+        missed: periods that were left out because the work before them took too long.
+        realtime: whether the system gave the loop's thread a real-time priority.
+    """
+
+    period_error_p99_s: float
+    work_p50_s: float
+    work_p99_s: float
+    missed: int
+    realtime: bool
+
+
+class RateLoop:
+    """Calls `work` at absolute deadlines on `time.monotonic()`'s clock, so that errors do not add up.
+
+    Deadlines that have passed while work was late are left out, not caught up with: two control periods in quick
+    succession would be a burst of motion.
+    """
+
+    def __init__(
+        self,
+        period_s: float,
+        work: Callable[[float], None],
+        on_error: Callable[[Exception], None],
+        priority: int = 0,
+    ) -> None:
+        """Prepare the thread.
+
+        Args:
+            period_s: time between calls.
+            work: is called with the present time; an exception ends the loop.
+            on_error: is called from the loop's thread with the exception that ended it.
+            priority: real-time priority (SCHED_FIFO) to ask for, 0 for none; it is used if the system permits it.
+        """
+        self._period_s = period_s
+        self._work = work
+        self._on_error = on_error
+        self._priority = priority
+        self._realtime = False
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        size = max(2, round(_WINDOW_S / period_s))
+        self._period_errors_s = np.full(size, np.nan)
+        self._works_s = np.full(size, np.nan)
+        self._count = 0
+        self._missed = 0
+        self._last_s = time.monotonic()
+
+    def start(self) -> None:
+        """Begin, or begin again after `stop`."""
+        self._stop.clear()
+        self._last_s = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="control_loop", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the present call finish, then end; one that hangs is left behind. May be called twice."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(_STOP_TIMEOUT_S)
+            self._thread = None
+
+    def silence_s(self) -> float:
+        """Time since the last call began: much more than a period means that the work hangs."""
+        return time.monotonic() - self._last_s
+
+    def statistics(self) -> RateStatistics:
+        """The loop's timing."""
+        works_s = self._works_s[~np.isnan(self._works_s)]
+        errors_s = self._period_errors_s[~np.isnan(self._period_errors_s)]
+        p50_s, p99_s = np.percentile(works_s, (50, 99)).tolist() if works_s.size else (np.nan, np.nan)
+        error_s = float(np.percentile(errors_s, 99)) if errors_s.size else np.nan
+        return RateStatistics(error_s, p50_s, p99_s, self._missed, self._realtime)
+
+    def _run(self) -> None:
+        self._realtime = self._priority > 0 and _made_realtime(self._priority)
+        try:
+            self._loop()
+        except Exception as error:  # the thread's edge: whoever started it must hear of anything
+            self._on_error(error)
+
+    def _loop(self) -> None:
+        deadline_s = time.monotonic()
+        previous_s = deadline_s - self._period_s
+        while not self._stop.is_set():
+            begin_s = self._last_s = time.monotonic()
+            slot = self._count % self._works_s.size
+            self._period_errors_s[slot] = abs(begin_s - previous_s - self._period_s)
+            self._work(begin_s)
+            end_s = time.monotonic()
+            self._works_s[slot] = end_s - begin_s
+            self._count += 1
+            previous_s = begin_s
+
+            deadline_s += self._period_s
+            late = int((end_s - deadline_s) / self._period_s) if end_s > deadline_s else 0
+            self._missed += late
+            deadline_s += late * self._period_s
+            time.sleep(max(0.0, deadline_s - end_s))
+
+
+def _made_realtime(priority: int) -> bool:
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except PermissionError:
+        return False
+    return True

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a controller on an arm: the one place where threads meet."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
+from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.controller import Controller
+from arx_x5_driver.kinematics import Kinematics
+from arx_x5_driver.rate import RateLoop, RateStatistics
+from arx_x5_driver.se3 import Pose
+from arx_x5_driver.state import Snapshot
+
+_REST_TIMEOUT_S = 0.5  # limits let every joint stop within 0.3 s
+_STUCK_S = 0.5  # far beyond what a busy machine does to the loop: the arm's library hangs
+
+Observer = Callable[[ArmState, Pose, "ArmCommand | None"], None]
+
+
+class Runtime:
+    """The control loop's thread, and the door to it for all other threads."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        controller: Controller,
+        kinematics: Kinematics,
+        period_s: float,
+        observe: Observer,
+        priority: int = 0,
+    ) -> None:
+        """Prepare a loop over a connected arm.
+
+        Args:
+            arm: used by the loop's thread only.
+            controller: a new one; from now on used under this object's lock only.
+            kinematics: used under the lock as well.
+            period_s: of the loop.
+            observe: is called in every period, in the loop's thread, with what was measured and sent.
+            priority: see `RateLoop`.
+        """
+        self._arm = arm
+        self._controller = controller
+        controller.configure()
+        self._kinematics = kinematics
+        self._observe = observe
+        self._lock = threading.Lock()
+        self._loop = RateLoop(period_s, self._work, self._fail, priority)
+        self.error: Exception | None = None
+        """What ended the loop; anything here is a bug."""
+
+    def start(self) -> None:
+        """Activate the controller on a first measurement and start the loop. Raises `ArmError`."""
+        measured = self._arm.read()
+        with self._lock:
+            self._controller.activate()
+            self._controller.tick(time.monotonic(), measured)
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Bring the arm to rest and end the loop."""
+        with self._lock:
+            self._controller.deactivate()
+        self._wait_for_rest()
+        self._loop.stop()
+
+    def close(self) -> None:
+        """The arm is about to be disconnected: call it after `stop`."""
+        with self._lock:
+            self._controller.cleanup()
+
+    def enable(self) -> None:
+        """See `Controller.enable`."""
+        with self._lock:
+            self._controller.enable()
+
+    def home(self) -> None:
+        """See `Controller.home`."""
+        with self._lock:
+            self._controller.home()
+
+    def halt(self, reason: str) -> None:
+        """Stop the arm and return when the last command is sent: whoever moves the arm next has it to himself."""
+        with self._lock:
+            self._controller.stop(reason)
+        self._wait_for_rest()
+
+    def offer(self, chunk: Chunk, now_s: float) -> None:
+        """See `Controller.offer`."""
+        with self._lock:
+            self._controller.offer(chunk, now_s)
+
+    def watch(self) -> tuple[Snapshot, RateStatistics]:
+        """What to report; call it regularly, it also notices a loop that hangs."""
+        silence_s = self._loop.silence_s()
+        with self._lock:
+            if silence_s > _STUCK_S:
+                self._controller.fault(f"the control loop has been stuck for {silence_s:.1f} s in the arm's library")
+            snapshot = self._controller.snapshot(time.monotonic())
+        return snapshot, self._loop.statistics()
+
+    def _work(self, now_s: float) -> None:
+        measured: ArmState | None = None
+        pose: Pose | None = None
+        try:
+            measured = self._arm.read()
+        except ArmError as error:
+            self._fault(f"the arm cannot be read: {error}")
+        with self._lock:
+            command = self._controller.tick(now_s, measured)
+            if measured is not None:
+                pose = self._kinematics.forward(measured.position)
+        if command is not None:
+            try:
+                self._arm.command(command)
+            except ArmError as error:
+                self._fault(f"the arm cannot be commanded: {error}")
+                command = None
+        if measured is not None and pose is not None:
+            self._observe(measured, pose, command)
+
+    def _fault(self, reason: str) -> None:
+        with self._lock:
+            self._controller.fault(reason)
+
+    def _fail(self, error: Exception) -> None:
+        self._fault(f"the control loop failed: {error}")
+        self.error = error
+
+    def _wait_for_rest(self) -> None:
+        deadline_s = time.monotonic() + _REST_TIMEOUT_S
+        while time.monotonic() < deadline_s:
+            with self._lock:
+                if not self._controller.moving:
+                    return
+            time.sleep(0.002)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""States of the driver and what it reports about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class State(str, Enum):
+    """States of the driver, by the names that it publishes."""
+
+    UNCONFIGURED = "unconfigured"
+    INACTIVE = "inactive"
+    ACTIVE = "active"
+    HOLDING = "holding"
+    STOPPED = "stopped"
+    FAULT = "fault"
+
+
+ENABLED = (State.ACTIVE, State.HOLDING)
+
+
+class RequestRefusedError(RuntimeError):
+    """An operator's request cannot be granted now; the message says why."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the controller says about itself; counts are since it was made.
+
+    Attributes:
+        state: present state.
+        reason: why it is in it.
+        chunk_sequence: of the newest accepted chunk, 0 if there is none.
+        chunk_age_s: time since that was received, NaN if there is none.
+        chunks_accepted: chunks that were executed.
+        chunks_rejected: chunks that were not.
+        last_rejection: why the newest chunk was rejected, empty if it was accepted.
+        steps_executed: steps whose time came while their chunk was running.
+        steps_dropped: steps that were late when their chunk came.
+        rule_counts: how often each safety rule acted.
+    """
+
+    state: State
+    reason: str
+    chunk_sequence: int
+    chunk_age_s: float
+    chunks_accepted: int
+    chunks_rejected: int
+    last_rejection: str
+    steps_executed: int
+    steps_dropped: int
+    rule_counts: dict[str, int]

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""States, requests and watchdogs of the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from arx_x5_driver.chunk import NOT_ENABLED, Chunk, ChunkRejectedError
+from arx_x5_driver.controller import Controller
+from arx_x5_driver.kinematics import SdkKinematics
+from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.state import RequestRefusedError, State
+
+Make = Callable[..., Any]
+
+
+def speed(rig: Any) -> float:
+    return float(np.abs(rig.commands[-1][1].velocity).max())
+
+
+def test_life_cycle(make_rig: Make) -> None:
+    rig = make_rig()
+    assert rig.controller.state is State.STOPPED
+    assert "not enabled yet" in rig.snapshot().reason
+    rig.run(0.1)
+    assert not rig.commands
+    rig.controller.enable()
+    assert rig.controller.state is State.HOLDING
+    rig.run(0.1)
+    rig.controller.deactivate()
+    assert rig.controller.state is State.INACTIVE
+    sent = len(rig.commands)
+    rig.run(0.1)
+    assert len(rig.commands) == sent
+    rig.controller.cleanup()
+    assert rig.controller.state is State.UNCONFIGURED
+
+
+def test_enabling_holds_where_the_arm_is_measured(make_rig: Make) -> None:
+    rig = make_rig()
+    before = rig.arm.read()
+    rig.enable()
+    rig.run(0.5)
+    after = rig.arm.read()
+    np.testing.assert_allclose(after.position, before.position)
+    assert after.gripper_width == before.gripper_width
+
+
+def test_chunk_is_reached_in_true_time(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig(action_latency_s=0.02)
+    rig.enable()
+    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
+    rig.controller.offer(chunk, rig.now_s)
+    for step in (7, 11, 15):
+        rig.run(chunk.times_s[step] - rig.now_s)
+        assert np.linalg.norm(rig.pose.position - chunk.positions[step]) < 1e-3
+        assert rig.arm.read().gripper_width == pytest.approx(chunk.widths[step], abs=1e-3)
+    assert rig.snapshot().chunk_sequence == 1
+
+
+def test_late_steps_are_dropped(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig()
+    rig.enable()
+    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
+    rig.controller.offer(replace(chunk, stamp_s=chunk.stamp_s - 0.5, times_s=chunk.times_s - 0.5), rig.now_s)
+    assert rig.snapshot().steps_dropped == 5
+    rig.run(1.5)
+    assert rig.snapshot().steps_executed == 11
+    assert rig.snapshot().steps_dropped == 5
+
+
+def test_hold_follows_the_last_step_within_300_ms(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig()
+    rig.enable()
+    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
+    # The target still moves fast at its end, as if the policy died in the middle of a motion.
+    moving = chunk.positions[0] + np.linspace(0.0, 0.25, 16)[:, np.newaxis] * [0.0, 1.0, 0.0]
+    rig.controller.offer(replace(chunk, positions=moving), rig.now_s)
+    rig.run(chunk.times_s[-1] - rig.now_s - 0.01)
+    assert rig.controller.state is State.ACTIVE
+    assert speed(rig) > 0.2
+    rig.run(0.3)
+    assert rig.controller.state is State.HOLDING
+    assert "the last step of chunk 1 is over" in rig.snapshot().reason
+    assert speed(rig) == 0.0
+    held = rig.commands[-1][1].position
+    rig.run(1.0)
+    assert rig.commands[-1][0] == pytest.approx(rig.now_s)
+    np.testing.assert_array_equal(rig.commands[-1][1].position, held)
+
+
+def test_hold_names_the_rejection_that_starved_it(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig()
+    rig.enable()
+    rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
+    with pytest.raises(ChunkRejectedError):
+        rig.controller.offer(make_chunk(rig.now_s, rig.pose, 2, widths=np.full(16, np.nan)), rig.now_s)
+    rig.run(2.0)
+    assert "(rejected: not_finite:" in rig.snapshot().reason
+
+
+def test_stop_brakes_then_sends_nothing_and_latches(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig()
+    rig.enable()
+    rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
+    rig.run(0.5)
+    rig.controller.stop("stop was called")
+    rig.run(0.3)
+    assert speed(rig) == 0.0
+    assert not rig.controller.moving
+    sent = len(rig.commands)
+    with pytest.raises(ChunkRejectedError) as rejection:
+        rig.controller.offer(make_chunk(rig.now_s, rig.pose, sequence=2), rig.now_s)
+    assert rejection.value.rule == NOT_ENABLED
+    rig.run(5.0)
+    assert rig.controller.state is State.STOPPED
+    assert rig.snapshot().reason == "stop was called"
+    assert len(rig.commands) == sent
+    rig.controller.enable()
+    rig.controller.offer(make_chunk(rig.now_s, rig.pose, sequence=3), rig.now_s)
+    assert rig.controller.state is State.ACTIVE
+
+
+def test_enable_after_the_arm_was_put_elsewhere_starts_from_there(make_rig: Make) -> None:
+    """What a simulation's reset does: stop, place the arm anew, enable."""
+    rig = make_rig()
+    rig.enable()
+    rig.controller.stop("reset")
+    rig.run(0.3)
+    rig.arm = type(rig.arm)(rig.arm.read().position + 0.3, 0.01, 0.02, clock=lambda: rig.now_s)
+    rig.run(0.5)
+    rig.controller.enable()
+    rig.run(0.1)
+    np.testing.assert_allclose(rig.commands[-1][1].position, rig.arm.read().position)
+
+
+def test_frozen_feedback_is_a_fault_until_enabled_again(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig(feedback_timeout_s=0.1)
+    rig.enable()
+    rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
+    rig.run(0.3)
+    rig.freeze_feedback()
+    rig.run(0.09)
+    assert rig.controller.state is State.ACTIVE
+    rig.run(0.03)
+    assert rig.controller.state is State.FAULT
+    assert "no new measurement for 0.1 s" in rig.snapshot().reason
+    rig.run(0.3)
+    assert speed(rig) == 0.0
+    with pytest.raises(RequestRefusedError, match="no fresh measurements"):
+        rig.controller.enable()
+    rig.frozen = None
+    rig.run(0.02)
+    assert rig.controller.state is State.FAULT
+    rig.controller.enable()
+    assert rig.controller.state is State.HOLDING
+
+
+def test_measurements_that_are_not_numbers_are_none(make_rig: Make) -> None:
+    rig = make_rig()
+    rig.enable()
+    state = rig.arm.read()
+    for i in range(40):
+        bad = replace(state, stamp_s=rig.now_s + 0.005 * i, position=np.full(6, np.nan))
+        rig.controller.tick(rig.now_s + 0.005 * i, bad)
+    assert rig.controller.state is State.FAULT
+
+
+def test_no_measurement_at_all(make_rig: Make) -> None:
+    rig = make_rig()
+    with pytest.raises(RequestRefusedError, match="no fresh measurements"):
+        rig.controller.enable()
+    rig.enable()
+    for i in range(1, 60):
+        rig.controller.tick(rig.now_s + 0.005 * i, None)
+    assert rig.controller.state is State.FAULT
+
+
+def test_enable_is_refused_with_a_joint_outside_its_limits(make_rig: Make) -> None:
+    rig = make_rig()
+    rig.arm = type(rig.arm)(np.array([0.0, -0.2, 0.0, 0.0, 0.0, 0.0]), 0.0, 0.0, clock=lambda: rig.now_s)
+    rig.run(0.02)
+    with pytest.raises(RequestRefusedError, match="joint2 is measured at -0.200 rad, outside its limits"):
+        rig.controller.enable()
+
+
+def test_home_is_slow_and_refuses_chunks(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig(home_speed_rad_s=0.5, home_position_rad=[0.1, 0.8, 0.9, 0.2, 0.0, 0.0])
+    with pytest.raises(RequestRefusedError, match="is stopped"):
+        rig.controller.home()
+    rig.enable()
+    rig.controller.home()
+    assert rig.snapshot().reason == "moving to the home position"
+    rig.run(0.4)
+    with pytest.raises(ChunkRejectedError, match="moving to its home position"):
+        rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
+    rig.run(1.2)
+    assert rig.snapshot().reason == "at the home position"
+    np.testing.assert_allclose(rig.arm.read().position, [0.1, 0.8, 0.9, 0.2, 0.0, 0.0], atol=2e-3)
+    assert max(np.abs(command.velocity).max() for _, command in rig.commands) < 0.51
+
+
+def test_home_is_refused_while_a_chunk_is_active_and_ended_by_stop(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig()
+    rig.enable()
+    rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
+    with pytest.raises(RequestRefusedError, match="is active"):
+        rig.controller.home()
+    rig.run(2.0)
+    rig.controller.home()
+    rig.run(0.3)
+    rig.controller.stop("stop was called")
+    rig.run(0.3)
+    sent = len(rig.commands)
+    rig.run(1.0)
+    assert len(rig.commands) == sent
+
+
+def test_time_that_does_not_advance_does_nothing(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig()
+    rig.enable()
+    rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
+    rig.run(0.3)
+    assert rig.controller.tick(rig.now_s, rig.arm.read()) is None
+    assert rig.controller.tick(rig.now_s - 5.0, rig.arm.read()) is None
+
+
+def test_a_pause_of_the_loop_causes_no_jump(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig()
+    rig.enable()
+    rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
+    rig.run(0.3)
+    before = rig.commands[-1][1]
+    rig.now_s += 0.5
+    rig.run(0.005)
+    after = rig.commands[-1][1]
+    assert np.abs(after.position - before.position).max() < 0.01 * 5.5 * 0.4 + 1e-9
+
+
+def test_unreachable_targets_brake_and_are_counted(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig(workspace_max_m=[2.0, 2.0, 2.0])  # the imaginary arm reaches 0.5 m
+    rig.enable()
+    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
+    away = chunk.positions[0] + np.linspace(0.0, 1.2, 16)[:, np.newaxis] * [0.0, 1.0, 0.0]
+    rig.controller.offer(replace(chunk, positions=away), rig.now_s)
+    rig.run(1.5)
+    assert rig.snapshot().rule_counts["ik_failure"] > 0
+    assert speed(rig) == 0.0
+
+
+def test_targets_stay_in_the_box_above_the_table_and_at_walking_pace(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig(
+        workspace_max_m=[0.4, 0.55, 0.75], table_height_m=0.1, table_clearance_m=0.05, cartesian_speed_m_s=0.1
+    )
+    rig.enable()
+    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
+    steps = np.linspace(0.0, 1.4, 16)[:, np.newaxis]
+    rig.controller.offer(replace(chunk, positions=chunk.positions[0] + steps * [0.3, 0.0, -0.3]), rig.now_s)
+    rig.run(1.6)
+    poses = [rig.kinematics.forward(command.position) for _, command in rig.commands]
+    track = np.array([pose.position for pose in poses])
+    assert track[:, 0].max() <= 0.4 + 1e-6
+    assert track[:, 2].min() >= 0.15 - 1e-6
+    assert np.linalg.norm(np.diff(track, axis=0), axis=1).max() <= 0.1 * 0.005 + 1e-6
+    counts = rig.snapshot().rule_counts
+    assert min(counts["workspace"], counts["table"], counts["cartesian_speed"]) > 0
+
+
+def test_gripper_range_is_kept_and_counted(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig()
+    rig.enable()
+    rig.controller.offer(make_chunk(rig.now_s, rig.pose, widths=np.full(16, 0.2)), rig.now_s)
+    rig.run(1.5)
+    assert rig.arm.read().gripper_width == pytest.approx(0.086, abs=1e-6)
+    assert rig.snapshot().rule_counts["gripper_range"] > 0
+
+
+def test_real_kinematics_follow_a_chunk(make_rig: Make, make_chunk: Make, sdk_kinematics: SdkKinematics) -> None:
+    rig = make_rig(kinematics=sdk_kinematics, action_latency_s=0.02)
+    rig.enable()
+    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
+    rig.controller.offer(chunk, rig.now_s)
+    rig.run(chunk.times_s[-2] - rig.now_s)
+    way_m, turn_rad = rig.pose.distance(sdk_kinematics.forward(rig.commands[-1][1].position))
+    assert np.linalg.norm(rig.pose.position - chunk.positions[-2]) < 1e-3
+    assert (way_m, turn_rad) < (2e-3, 2e-3)
+    assert rig.snapshot().rule_counts["ik_jump"] == 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"velocity_fraction": 1.0, "joint_acceleration_rad_s2": 5.0}, "would take 1.10 s to stop"),
+        ({"home_position_rad": [0.0, -0.5, 0.0, 0.0, 0.0, 0.0]}, "home_position"),
+        ({"home_position_rad": [0.0]}, "home_position"),
+        ({"workspace_min_m": [0.0, 0.0]}, "workspace_min_m needs 3 numbers"),
+        ({"workspace_min_m": [0.0, 0.0, 2.0]}, "is not below"),
+        ({"arm_model": "X9"}, "unknown arm model"),
+    ],
+)
+def test_parameters_that_do_not_fit_together(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(DriverParameters(), **parameters).controller_config()
+
+
+def test_a_fresh_controller_counts_from_zero(make_rig: Make) -> None:
+    controller: Controller = make_rig().controller
+    snapshot = controller.snapshot(0.0)
+    assert np.isnan(snapshot.chunk_age_s)
+    assert set(snapshot.rule_counts.values()) == {0}

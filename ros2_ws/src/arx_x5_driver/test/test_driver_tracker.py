@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The limits hold whatever the targets and periods are; within them, the target is followed well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arx_x5_driver.tracker import JointBounds, JointTracker
+
+BOUNDS = JointBounds(
+    position_min=np.array([-1.0, 0.0]),
+    position_max=np.array([2.0, 0.1]),
+    velocity_max=np.array([2.0, 0.12]),
+    acceleration_max=np.array([12.0, 1.0]),
+)
+EPS = 1e-9
+targets = st.tuples(st.floats(-1e12, 1e12), st.floats(-1e12, 1e12)) | st.tuples(
+    st.floats(-1.2, 2.2), st.floats(-0.02, 0.12)
+)
+moves = st.tuples(st.floats(0.0, 0.02), targets | st.none(), st.integers(1, 40))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(moves, max_size=15), st.floats(-1.0, 2.0), st.floats(2.0, 100.0))
+def test_limits_hold(steps: list, start: float, bandwidth: float) -> None:
+    tracker = JointTracker(BOUNDS, bandwidth)
+    tracker.reset(np.array([start, 0.05]))
+    for dt_s, target, repeat in steps:
+        for _ in range(repeat):
+            position, velocity = tracker.position, tracker.velocity
+            if target is None:
+                tracker.brake(dt_s)
+            else:
+                tracker.follow(np.array(target), dt_s)
+            assert (np.abs(tracker.velocity) <= BOUNDS.velocity_max + EPS).all()
+            assert (np.abs(tracker.velocity - velocity) <= BOUNDS.acceleration_max * dt_s + EPS).all()
+            np.testing.assert_allclose(tracker.position, position + tracker.velocity * dt_s, atol=1e-12)
+            assert (tracker.position >= BOUNDS.position_min - EPS).all()
+            assert (tracker.position <= BOUNDS.position_max + EPS).all()
+
+
+def test_brake_comes_to_exact_rest_in_time() -> None:
+    tracker = JointTracker(BOUNDS, 30.0)
+    for _ in range(60):
+        tracker.follow(np.array([2.0, 0.1]), 0.005)
+    assert tracker.moving
+    for _ in range(round(BOUNDS.stopping_time_s / 0.005) + 1):
+        tracker.brake(0.005)
+    assert not tracker.moving
+
+
+@pytest.mark.parametrize("jump", [0.01, 0.3, 2.5])
+def test_step_is_reached_without_overshoot(jump: float) -> None:
+    tracker = JointTracker(BOUNDS, 30.0)
+    tracker.reset(np.array([-0.8, 0.05]))
+    track = []
+    for _ in range(600):
+        tracker.follow(np.array([-0.8 + jump, 0.05]), 0.005)
+        track.append(tracker.position[0])
+    assert max(track) < -0.8 + jump + 0.005 * jump
+    assert track[-1] == pytest.approx(-0.8 + jump, abs=1e-6)
+
+
+def test_moving_target_is_followed_with_the_stated_delay() -> None:
+    tracker = JointTracker(BOUNDS, 30.0)
+    for i in range(400):
+        tracker.follow(np.array([0.4 * 0.005 * (i + 1), 0.05]), 0.005)
+    assert tracker.velocity[0] == pytest.approx(0.4, abs=1e-3)
+    # A step already goes to the target of its own end, hence one period less.
+    assert 0.8 - tracker.position[0] == pytest.approx(0.4 * (tracker.delay_s - 0.005), rel=0.01)
+
+
+def test_a_joint_beyond_its_limit_moves_back_in_only() -> None:
+    tracker = JointTracker(BOUNDS, 30.0)
+    tracker.reset(np.array([2.04, 0.05]))
+    tracker.follow(np.array([5.0, 0.05]), 0.005)
+    assert tracker.position[0] <= 2.04
+    for _ in range(400):
+        tracker.follow(np.array([1.5, 0.05]), 0.005)
+        assert tracker.position[0] <= 2.04
+    assert tracker.position[0] == pytest.approx(1.5, abs=1e-3)
+
+
+def test_saturation_is_reported() -> None:
+    tracker = JointTracker(BOUNDS, 30.0)
+    far = tracker.follow(np.array([1.9, 0.05]), 0.005)
+    assert far.velocity
+    assert far.acceleration
+    tracker.reset(np.array([0.0, 0.05]))
+    near = tracker.follow(np.array([0.001, 0.05]), 0.005)
+    assert not near.velocity
+    assert not near.acceleration
+
+
+def test_impossible_bounds() -> None:
+    with pytest.raises(ValueError, match="no room"):
+        JointBounds(np.ones(1), np.zeros(1), np.ones(1), np.ones(1))
+    with pytest.raises(ValueError, match="must be positive"):
+        JointBounds(np.zeros(1), np.ones(1), np.ones(1), np.zeros(1))

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of the policy node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uva_node_utils.specs import param
+
+MODES = ("policy", "video")
+
+
+@dataclass(frozen=True)
+class PolicyParameters:
+    """See each parameter's description."""
+
+    model: str = param("", "Checkpoint: a safetensors file written by uva_core.")
+    mask_mode: str = param("policy", "What the model does; uva/set_mask_mode changes it.", choices=MODES)
+    rate_hz: float = param(
+        5.0, "How often the model is asked [Hz]; slower where inference takes longer.", low=0.1, high=60.0
+    )
+    pose_frame: str = param("base_link", "Frame of the EEF poses; messages in another one are refused.")
+    sync_queue_size: int = param(40, "Messages per topic kept to find matching stamps.", low=2, high=1000)
+    sync_slop_s: float = param(0.02, "Largest difference of matching stamps [s].", low=0.0, high=1.0)
+    observation_timeout_s: float = param(
+        1.0,
+        "Without a complete observation for this long, the node says which topic is silent [s].",
+        low=0.1,
+        high=60.0,
+    )
+    denoising_steps: int = param(0, "Denoising steps of a chunk; 0: as the checkpoint says.", low=0, high=1000)
+    temperature: float = param(
+        -1.0, "Sampling temperature of a chunk; negative: as the checkpoint says.", low=-1.0, high=2.0
+    )
+    video_iterations: int = param(1, "Autoregressive steps of a video prediction.", low=1, high=256)
+    seed: int = param(0, "Seed of the sampling noise; the n-th inference uses seed + n.", low=0)
+    threads: int = param(1, "Threads that torch may use.", low=1, high=64)

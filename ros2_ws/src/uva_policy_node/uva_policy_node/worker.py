@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inference off the executor's thread: the newest request is worked on, older ones are forgotten."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Worker:
+    """Runs `job` in its own thread whenever asked; asking again while it runs leads to one more run."""
+
+    def __init__(self, job: Callable[[], None], failed: Callable[[Exception], None]) -> None:
+        """Start the thread. `failed` gets what `job` raises, in the worker's thread."""
+        self._job, self._failed = job, failed
+        self._wanted = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._thread.start()
+
+    def ask(self) -> None:
+        """Ask for a run. Returns at once."""
+        self._wanted.set()
+
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """Let a running job end, then stop. Returns whether the thread has ended in time."""
+        self._stopping = True
+        self._wanted.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            if self._stopping:
+                return
+            try:
+                self._job()
+            except Exception as error:  # the thread must outlive a bad input
+                self._failed(error)
