@@ -53,9 +53,6 @@ else
   echo "env.sh: no ROS 2 in /opt/ros and no $_uva_root/.venv: run 'make setup' first" >&2
 fi
 
-# MuJoCo renders without a screen. A user with a display may choose otherwise.
-export MUJOCO_GL="${MUJOCO_GL:-egl}"
-
 if [ -n "$_uva_nounset" ]; then set -u; fi
 unset -f _uva_source_overlay
 unset _uva_root _uva_shell _uva_nounset _uva_distro _uva_libs

@@ -77,11 +77,11 @@ make_venv() {
   if ! "$VENV/bin/python" -c 'import torch' 2>/dev/null; then
     say "installing torch (CPU build, about 200 MB)"
     # Alone and without its dependencies, so that nothing else is taken from PyTorch's index.
-    quietly "$VENV/bin/pip" install --no-deps ${TORCH_INDEX:+--retries 1 --extra-index-url "$TORCH_INDEX"} \
+    quietly "$VENV/bin/pip" install --no-compile --no-deps ${TORCH_INDEX:+--retries 1 --extra-index-url "$TORCH_INDEX"} \
       "$(grep '^torch==' requirements/core.txt)"
   fi
   say "installing requirements (2 to 4 minutes the first time)"
-  quietly "$VENV/bin/pip" install -r requirements/ros.txt -r requirements/core.txt -r requirements/dev.txt
+  quietly "$VENV/bin/pip" install --no-compile -r requirements/ros.txt -r requirements/core.txt -r requirements/dev.txt
   quietly "$VENV/bin/python" scripts/patch_wheels.py
   if [ "$(stamp ros)" != "$ros" ]; then
     # What was built refers to the wheels that have been replaced.
@@ -128,7 +128,7 @@ build_workspace() { # DIRECTORY: build the packages under DIRECTORY/src that cha
     cd "$workspace"
     PYTHONWARNINGS=ignore "$VENV/bin/colcon" --log-level error build --base-paths src --symlink-install --continue-on-error \
       --packages-select "${changed[@]}" --event-handlers console_direct+ \
-      --cmake-args -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF "-DPython3_EXECUTABLE=$VENV/bin/python"
+      --cmake-args -G Ninja -DBUILD_TESTING=OFF "-DPython3_EXECUTABLE=$VENV/bin/python"
   ) >"$log" 2>&1 || status=$?
   for name in "${changed[@]}"; do
     if [ "$(cat "$workspace/build/$name/colcon_build.rc" 2>/dev/null)" = 0 ]; then

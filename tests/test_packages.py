@@ -58,9 +58,7 @@ def package(folder: Path) -> Package:
 
 
 def test_all_packages_are_found():
-    assert {"uva_msgs", "uva_node_utils", "message_filters", "cv_bridge"} <= {
-        folder.name for folder in FOLDERS
-    }
+    assert {"uva_msgs", "uva_node_utils", "message_filters", "cv_bridge"} <= {folder.name for folder in FOLDERS}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=by_name)

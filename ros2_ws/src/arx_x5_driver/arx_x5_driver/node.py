@@ -188,8 +188,11 @@ class ArxX5Driver(AutostartLifecycleNode):
             return
         self._logged_state = snapshot.state
         text = snapshot.state.value + (f": {snapshot.reason}" if snapshot.state is not State.ACTIVE else "")
-        log = self.get_logger().error if snapshot.state is State.FAULT else self.get_logger().info
-        log(text)
+        # rclpy wants one severity for each place that logs.
+        if snapshot.state is State.FAULT:
+            self.get_logger().error(text)
+        else:
+            self.get_logger().info(text)
 
     def _report(self) -> Report:
         snapshot, statistics = self._runtime.watch()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -103,13 +104,62 @@ def tokenizer_error(policy: UvaPolicy, camera: Camera, envs: list[PushEnv], seed
     return result
 
 
+def measure(policy: UvaPolicy, camera: Camera, envs: list[PushEnv], args: argparse.Namespace) -> dict[str, Any]:
+    """Run everything that `args` asks for."""
+    seeds: range = args.seeds
+    changes = {"sampler": args.sampler, "action_steps": args.action_steps, "action_temperature": args.temperature}
+    sampling = replace(policy.config.sampling, **{k: v for k, v in changes.items() if v is not None})
+    actor = UvaActor(policy, seeds, execute=args.execute, latency_steps=args.latency_steps, sampling=sampling)
+    started = time.monotonic()
+    results: dict[str, Any] = {"policy": success(run("policy", seeds, actor, envs, camera))}
+    if not args.policy_only:
+        experts = [Expert() for _ in envs]
+
+        def expert(_: list[Observation]) -> list[Action]:
+            return [e.act(env.world) for e, env in zip(experts, envs, strict=True)]
+
+        results["expert"] = success(run("expert", seeds, expert, envs, None))
+        results["random"] = success(run("random", seeds, RandomPolicy(seeds), envs, None))
+        results["tokenizer"] = tokenizer_error(policy, camera, envs, seeds)
+    results["setup"] = {
+        "model": str(args.model),
+        "seeds": [seeds.start, seeds.stop],
+        "max_steps": MAX_STEPS,
+        "execute": args.execute,
+        "latency_steps": args.latency_steps,
+        "sampling": vars(sampling),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "wall_seconds": round(time.monotonic() - started, 1),
+    }
+    return results
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the results for people to read."""
+    lines = [f"{'':10} {'solved':>9} {'success':>8}   95 % interval   mean time"]
+    for name in ("policy", "expert", "random"):
+        if name in results:
+            r = results[name]
+            low, high = r["interval_95"]
+            solved = f"{r['solved']:4d}/{r['episodes']:<4d}"
+            took = "-" if r["mean_seconds"] is None else f"{r['mean_seconds']:.1f} s"
+            lines.append(f"{name:10} {solved} {r['success']:8.2f}   {low:.2f} to {high:.2f}    {took:>6}")
+    if "tokenizer" in results:
+        t = results["tokenizer"]
+        lines.append(
+            f"tokenizer: blocks {t['reconstructed_error_cm']:.2f} cm off, {t['reconstructed_lost']:.1%} lost; "
+            f"read from true frames {t['true_frames_error_cm']:.2f} cm, {t['true_frames_lost']:.1%} ({t['frames']} frames)"
+        )
+    return "\n".join(lines)
+
+
 def parse_seeds(text: str) -> range:
     """Parse `first:count`."""
     first, _, count = text.partition(":")
-    seeds = range(int(first), int(first) + int(count or 1))
-    if len(seeds) == 0 or seeds.start < 0:
+    if not (first.isdigit() and count.isdigit() and int(count) > 0):
         raise argparse.ArgumentTypeError(f"'{text}': expected first:count, such as 20000:100")
-    return seeds
+    return range(int(first), int(first) + int(count))
 
 
 def main() -> None:
@@ -131,57 +181,11 @@ def main() -> None:
         camera = Camera(model)
     except (CheckpointError, RenderingUnavailableError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    changes = {
-        "sampler": args.sampler,
-        "action_steps": args.action_steps,
-        "action_temperature": args.temperature,
-    }
-    sampling = replace(policy.config.sampling, **{k: v for k, v in changes.items() if v is not None})
-
-    envs = [PushEnv(World(model)) for _ in args.seeds]
-    actor = UvaActor(policy, args.seeds, execute=args.execute, latency_steps=args.latency_steps, sampling=sampling)
-    started = time.monotonic()
-    results: dict[str, Any] = {"policy": success(run("policy", args.seeds, actor, envs, camera))}
-    results["policy"]["plan_ms_per_episode"] = round(float(np.median(actor.plan_s)) / len(envs) * 1e3, 2)
-    if not args.policy_only:
-        experts = [Expert() for _ in envs]
-        results["expert"] = success(
-            run(
-                "expert", args.seeds, lambda _: [e.act(v.world) for e, v in zip(experts, envs, strict=True)], envs, None
-            )
-        )
-        results["random"] = success(run("random", args.seeds, RandomPolicy(list(args.seeds)), envs, None))
-        results["tokenizer"] = tokenizer_error(policy, camera, envs, args.seeds)
-    results["setup"] = {
-        "model": str(args.model),
-        "seeds": [args.seeds.start, args.seeds.stop],
-        "max_steps": MAX_STEPS,
-        "execute": args.execute,
-        "latency_steps": args.latency_steps,
-        "sampling": vars(sampling),
-        "machine": f"{platform.machine()}, {platform.processor() or 'cpu'}, Python {platform.python_version()}",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "wall_seconds": round(time.monotonic() - started, 1),
-    }
+    results = measure(policy, camera, [PushEnv(World(model)) for _ in args.seeds], args)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "policy.json"
     path.write_text(json.dumps(results, indent=2) + "\n")
-    print(f"\n{'':10} {'solved':>9} {'success':>8}   95 % interval   mean time")
-    for name in ("policy", "expert", "random"):
-        if name in results:
-            r = results[name]
-            low, high = r["interval_95"]
-            took = "-" if r["mean_seconds"] is None else f"{r['mean_seconds']:.1f} s"
-            print(
-                f"{name:10} {r['solved']:4d}/{r['episodes']:<4d} {r['success']:8.2f}   {low:.2f} to {high:.2f}    {took:>6}"
-            )
-    if "tokenizer" in results:
-        t = results["tokenizer"]
-        print(
-            f"tokenizer: blocks {t['reconstructed_error_cm']:.2f} cm off on average, {t['reconstructed_lost']:.1%} lost; "
-            f"read from true frames {t['true_frames_error_cm']:.2f} cm, {t['true_frames_lost']:.1%} ({t['frames']} frames)"
-        )
-    print(f"wrote {path}")
+    print(f"\n{table(results)}\nwrote {path}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What matters can be told apart in the image by colour alone."""
+"""What matters can be told apart in the image by colour alone, and appears where it is."""
 
+import mujoco
 import numpy as np
 import pytest
+
+from arx_x5_sim.camera import focal_length_px
+from arx_x5_sim.scene import BLOCK_NAMES, CAMERA_NAME
+from arx_x5_sim.world import World
 
 
 def _pixels(image, channel_high, channels_low):
@@ -39,3 +44,26 @@ def test_blocks_appear_where_they_are(world, camera):
     world.step()
     columns = np.nonzero(_pixels(camera.render(world), 0, (1, 2)))[1]
     assert columns.mean() > 80, "positive y is on the image's right"
+
+
+def test_the_focal_length_says_where_a_block_appears(world, camera):
+    world.reset(0)
+    world.set_block(0, np.array([0.33, 0.10, 0.0]))
+    world.step()
+    rows, columns = np.nonzero(_pixels(camera.render(world), 0, (1, 2)))
+    data = world.data
+    to_block = data.body(BLOCK_NAMES[0]).xpos - data.camera(CAMERA_NAME).xpos
+    right, up, backward = data.camera(CAMERA_NAME).xmat.reshape(3, 3).T @ to_block
+    scale = focal_length_px(camera.height) / -backward
+    assert columns.mean() == pytest.approx((camera.width - 1) / 2 + scale * right, abs=2.0)
+    assert rows.mean() == pytest.approx((camera.height - 1) / 2 - scale * up, abs=2.0)
+
+
+def test_a_view_shows_what_the_world_shows(model, world, camera):
+    world.reset(4)
+    view = World(model)
+    view.show(world)
+    mujoco.mj_forward(model, world.data)
+    np.testing.assert_array_equal(camera.render(view), camera.render(world))
+    np.testing.assert_array_equal(view.block_poses(), world.block_poses())
+    assert (view.seed, view.solved()) == (4, False)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Camera node and driver in one process, over DDS, in a context of their own."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_srvs.srv import Trigger
+
+from arx_x5_driver.node import ArxX5Driver
+from arx_x5_sim.camera import focal_length_px
+from arx_x5_sim.camera_node import SimCamera
+from arx_x5_sim.mujoco_arm import MujocoArm
+from arx_x5_sim.simulation import Simulation
+from arx_x5_sim.world import World
+from uva_msgs.msg import DriverStatus, WorldState
+from uva_msgs.srv import ResetWorld
+
+pytestmark = pytest.mark.system
+
+SEED = 3
+TOPICS = {
+    "camera/image_raw": (Image, qos_profile_sensor_data),
+    "camera/camera_info": (CameraInfo, qos_profile_sensor_data),
+    "x5/joint_states": (JointState, 10),
+    "x5/status": (DriverStatus, 10),
+    "sim/world_state": (WorldState, 10),
+}
+
+
+class Client:
+    """Holds the newest message of each topic and calls services."""
+
+    def __init__(self, context):
+        self._node = rclpy.create_node("client", context=context)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self._node)
+        self.newest = {}
+        for topic, (kind, qos) in TOPICS.items():
+            self._node.create_subscription(kind, topic, lambda m, t=topic: self.newest.update({t: m}), qos)
+
+    def wait_for(self, condition, timeout_s=20.0):
+        end_s = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end_s, f"nothing happened within {timeout_s} s"
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def newest_after_now(self, topic):
+        self.newest.pop(topic, None)
+        self.wait_for(lambda: topic in self.newest)
+        return self.newest[topic]
+
+    def call(self, kind, name, request):
+        client = self._node.create_client(kind, name)
+        assert client.wait_for_service(timeout_sec=20.0)
+        future = client.call_async(request)
+        self.wait_for(future.done)
+        return future.result()
+
+    def close(self):
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+
+@pytest.fixture
+def client(model):
+    context = Context()
+    rclpy.init(context=context)
+    simulation = Simulation(model)
+    camera = SimCamera(simulation, context=context, parameter_overrides=[Parameter("seed", value=SEED)])
+    driver = ArxX5Driver(
+        MujocoArm(simulation),
+        context=context,
+        parameter_overrides=[Parameter("enable_on_activate", value=True)],
+    )
+    simulation.start()
+    executor = MultiThreadedExecutor(num_threads=2, context=context)
+    for node in (camera, driver):
+        executor.add_node(node)
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    client = Client(context)
+    yield client
+    client.close()
+    executor.shutdown()
+    thread.join()
+    for node in (driver, camera):
+        node.wind_down()
+        node.destroy_node()
+    simulation.stop()
+    rclpy.shutdown(context=context)
+
+
+def test_what_the_simulation_publishes(model, client):
+    client.wait_for(lambda: len(client.newest) == len(TOPICS))
+    image, info, joints, _, state = (client.newest[topic] for topic in TOPICS)
+
+    assert (image.width, image.height, image.step, image.encoding) == (128, 128, 384, "rgb8")
+    assert len(np.unique(np.asarray(image.data))) > 20
+    assert image.header.frame_id == info.header.frame_id == "camera_front_optical_frame"
+    assert abs(time.time() - image.header.stamp.sec) < 5.0
+    assert info.k[0] == info.k[4] == pytest.approx(focal_length_px(128))
+    assert list(joints.name) == [*(f"joint{i}" for i in range(1, 7)), "gripper"]
+
+    assert (state.seed, state.solved, state.header.frame_id) == (SEED, False, "base_link")
+    world = World(model)
+    world.reset(SEED)
+    blocks = np.array([(b.position.x, b.position.y) for b in state.blocks])
+    squares = np.array([(s.position.x, s.position.y) for s in state.squares])
+    np.testing.assert_allclose(blocks, world.block_poses()[:, :2], atol=1e-3)
+    np.testing.assert_allclose(squares, world.square_positions(), atol=1e-9)
+
+
+def test_a_reset_needs_a_stopped_driver_and_leaves_the_arm_alone(model, client):
+    client.wait_for(lambda: "x5/status" in client.newest and client.newest["x5/status"].state == "holding")
+    refused = client.call(ResetWorld, "sim/reset", ResetWorld.Request(seed=7))
+    assert not refused.success
+    assert "call x5/stop" in refused.message
+
+    assert client.call(Trigger, "x5/stop", Trigger.Request()).success
+    answer = client.call(ResetWorld, "sim/reset", ResetWorld.Request(seed=7))
+    assert answer.success, answer.message
+    client.wait_for(lambda: client.newest["sim/world_state"].seed == 7)
+
+    world = World(model)
+    world.reset(7)
+    start = world.arm_reading().position
+    client.newest_after_now("x5/joint_states")
+    for _ in range(20):
+        joints = client.newest_after_now("x5/joint_states").position[:6]
+        assert np.abs(np.array(joints) - start).max() < 2e-3
+    assert client.newest_after_now("x5/status").state == "stopped"
+
+    assert client.call(Trigger, "x5/enable", Trigger.Request()).success
+    client.wait_for(lambda: client.newest["x5/status"].state == "holding")
+    joints = client.newest_after_now("x5/joint_states").position[:6]
+    assert np.abs(np.array(joints) - start).max() < 5e-3

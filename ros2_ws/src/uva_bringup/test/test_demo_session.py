@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole demo over real DDS, with fakes in place of simulator and policy."""
+
+import json
+import sys
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from rosbags.highlevel import AnyReader
+
+from uva_bringup.demo import episodes, monitor, prediction, session
+from uva_bringup.demo.__main__ import prepare_output
+from uva_bringup.demo.domain import isolated_environment
+from uva_bringup.demo.errors import DemoError
+from uva_bringup.demo.prediction import Frame
+from uva_bringup.supervisor import Command
+
+FAKES = Path(__file__).parent / "fakes"
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return a function that runs a short demo with a fake simulator of the given behaviour."""
+    for name, value in isolated_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
+    monkeypatch.setattr(episodes, "SETTLE_S", 0.2)
+    monkeypatch.setattr(episodes, "STARTUP_TIMEOUT_S", 8.0)
+    monkeypatch.setattr(monitor, "MOST_SILENCE_S", 1.5)
+    monkeypatch.setattr(prediction, "HISTORY_S", 0.8)
+    monkeypatch.setattr(prediction, "predict_frames", fake_prediction)
+
+    def run(behaviour: str, seeds=(2, 3), limit_s=4.0) -> Path:
+        commands = [
+            Command("sim", [sys.executable, str(FAKES / "fake_sim.py"), behaviour]),
+            Command("uva_policy_node", [sys.executable, str(FAKES / "fake_policy.py")], linger_s=0.5),
+        ]
+        prepare_output(tmp_path / "demo")
+        session.run_session(commands, seeds, limit_s, Path("model"), tmp_path / "demo")
+        return tmp_path / "demo"
+
+    yield run
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(FAKES) in " ".join(p.info["cmdline"] or [])]
+
+
+def fake_prediction(checkpoint, images, eef_poses, joint_states):
+    assert images and eef_poses and joint_states
+    return [-0.4, 0.0], [Frame(0.4, np.zeros((64, 64, 3), np.uint8)), Frame(0.8, images[-1][1])]
+
+
+def test_healthy_run_writes_everything(run, capsys):
+    out = run("healthy")
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["episodes"], summary["solved"]) == (2, 1)
+    assert [episode["solved"] for episode in summary["per_episode"]] == [True, False]
+    assert summary["chunk_rate_hz"] == pytest.approx(10.0, rel=0.4)
+    assert summary["latency_ms"]["tokenizer"] == {"p50": 7.0, "p95": 9.0}
+    assert summary["latency_ms"]["inference"]["p50"] == pytest.approx(30.0)
+    assert 0.0 < summary["latency_ms"]["camera_to_chunk"]["p50"] < 500.0
+    assert summary["loop_period_error_ms_p99"] == pytest.approx(0.4)
+    assert summary["steps_executed"] > 0
+    assert summary["steps_dropped"] == 0
+    assert Image.open(out / "prediction.png").width > 1000
+    assert imageio_ffmpeg.count_frames_and_secs(str(out / "camera.mp4"))[0] > 100
+    assert "fake simulator runs" in (out / "log" / "sim.log").read_text()
+    assert "solved" in capsys.readouterr().out
+
+
+def test_bag_holds_all_topics_with_their_definitions(run):
+    out = run("healthy", seeds=(2,))
+    with AnyReader([out / "bag"]) as bag:  # without any installed definition: the bag's own are used
+        counts = {topic: info.msgcount for topic, info in bag.topics.items()}
+        chunks = [c for c in bag.connections if c.topic == "/uva/action_chunk"]
+        _, _, data = next(bag.messages(chunks))
+        chunk = bag.deserialize(data, "uva_msgs/msg/ActionChunk")
+    assert chunk.mask_mode == "policy"
+    assert chunk.inference_time.nanosec == 30_000_000
+    for topic in ("/camera/image_raw", "/sim/world_state", "/x5/status", "/x5/joint_states", "/diagnostics", "/rosout"):
+        assert counts[topic] > 0, topic
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        ("blind", r"no message on /camera/image_raw within 8 s"),
+        ("fault_when_driven", r"the driver is in fault: the arm does not answer"),
+        ("die_when_enabled", r"sim exited with code 3 after saying: the simulator has crashed"),
+        ("refuse_reset", r"service /sim/reset refused: no such scene"),
+    ],
+)
+def test_unhealthy_run_ends_with_its_reason(run, behaviour, message):
+    with pytest.raises(DemoError, match=message):
+        run(behaviour)
+
+
+def test_fault_before_the_arm_was_enabled_does_no_harm(run):
+    assert (run("fault_until_enabled", seeds=(2,)) / "summary.json").exists()

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the demo does before it starts anything."""
+
+import socket
+
+import pytest
+
+from uva_bringup.demo import domain
+from uva_bringup.demo.__main__ import OUTPUTS, main, prepare_output
+
+
+def test_domain_in_use_is_not_taken(monkeypatch):
+    monkeypatch.setattr(domain, "_DOMAINS", range(97, 99))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as participant:
+        participant.bind(("", 7400 + 250 * 97 + 10))
+        assert domain.free_domain_id() == 98
+
+
+def test_no_free_domain_is_an_error(monkeypatch):
+    monkeypatch.setattr(domain, "_is_free", lambda port: False)
+    with pytest.raises(RuntimeError, match="all ROS domains from 1 to 101 are in use"):
+        domain.free_domain_id()
+
+
+def test_output_folder_loses_what_a_demo_wrote_and_keeps_the_rest(tmp_path):
+    for name in OUTPUTS:
+        (tmp_path / name).mkdir() if "." not in name else (tmp_path / name).touch()
+    (tmp_path / "bag" / "old.mcap").touch()
+    (tmp_path / "notes.txt").touch()
+    prepare_output(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "notes.txt"]
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    for word in ("--seeds", "20004", "camera.mp4", "exit code", "examples:"):
+        assert word in shown

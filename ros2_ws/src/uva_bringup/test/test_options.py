@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options from text: values, defaults, and errors of one line."""
+
+from dataclasses import fields
+
+import pytest
+
+from uva_bringup.options import MASK_MODES, OptionError, StackOptions, as_text, describe_options
+
+
+def test_texts_become_values_of_the_options_type():
+    options = StackOptions.parse(["robot:=x5", "seed:=7", "autostart:=False", "rviz:=1", "namespace:=left"])
+    assert options == StackOptions(robot="x5", seed=7, autostart=False, rviz=True, namespace="left")
+
+
+def test_last_of_equal_names_counts():
+    assert StackOptions.parse(["seed:=1", "seed:=2"]).seed == 2
+
+
+def test_value_may_hold_the_separator_and_be_empty():
+    assert StackOptions.parse(["model:=a:=b"]).model == "a:=b"
+    assert StackOptions.parse(["model:="]) == StackOptions()
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("robot:=ur5", r"^robot:=ur5 is not one of: sim, x5, loopback$"),
+        ("mask_mode:=dream", r"^mask_mode:=dream is not one of: policy, video$"),
+        ("robto:=sim", r"^unknown option 'robto' \(there are: robot, mask_mode, "),
+        ("sim", r"^'sim' is not of the form name:=value$"),
+        ("seed:=many", r"^seed:=many is not a whole number$"),
+        ("rviz:=perhaps", r"^rviz:=perhaps is not one of: true, false$"),
+        ("arm_model:=L5", r"^arm_model:=L5 cannot be simulated: robot:=sim is an X5_umi$"),
+        ("params_file:=nowhere.yaml", r"^params_file:=nowhere.yaml: no such file$"),
+    ],
+)
+def test_wrong_argument_is_explained_in_one_line(argument, message):
+    with pytest.raises(OptionError, match=message):
+        StackOptions.parse([argument])
+
+
+def test_every_option_is_described_with_its_default_and_survives_the_way_through_text():
+    text = describe_options()
+    for option in fields(StackOptions):
+        assert f"{option.name}:=" in text
+        assert option.metadata["description"] in text
+    default = StackOptions()
+    as_texts = {option.name: as_text(getattr(default, option.name)) for option in fields(default)}
+    assert StackOptions.from_strings(as_texts) == default
+
+
+def test_mask_modes_are_those_of_the_model():
+    modes = pytest.importorskip("uva_core.modes")
+    assert set(MASK_MODES) <= {mode.value for mode in modes.MaskMode}

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run the demo: `python -m uva_bringup.demo`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from uva_bringup.command import ExecutableNotFoundError
+from uva_bringup.demo.domain import isolated_environment
+from uva_bringup.demo.errors import DemoError
+from uva_bringup.demo.session import run_session
+from uva_bringup.options import StackOptions
+from uva_bringup.run import commands_of, say
+from uva_bringup.stack import checkpoint_path, share_directory
+
+DEFAULT_SEEDS = (20000, 20001, 20002, 20003, 20004)
+DEFAULT_LIMIT_S = 20.0
+OUTPUTS = ("camera.mp4", "prediction.png", "summary.json", "bag", "log")
+
+EPILOG = """\
+The simulator with the arm's driver and the policy run as separate processes, in a ROS domain of their own
+that stays on this machine. Each episode sets a scene (/x5/stop, /sim/reset), waits until the policy has
+seen it, enables the arm and watches /sim/world_state until a block is in a square or time is up.
+
+written to the output folder:
+  camera.mp4       what the camera saw
+  prediction.png   what the model foresaw at a moment in which a block moved, and what then happened
+  bag/             rosbag2 (mcap) of all topics: ros2 bag play, Foxglove, rosbags
+  summary.json     the numbers of the table
+  log/             what the nodes said
+
+The exit code is 0 when the stack ran healthy to the end, however many episodes were solved; 1 otherwise, with
+the reason in one line.
+
+examples:
+  python -m uva_bringup.demo
+  python -m uva_bringup.demo --seeds 20010 20011 --limit-s 30
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo as the command line says; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m uva_bringup.demo",
+        description="Let the policy push blocks in simulation, closed loop over real DDS, and report.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=DEFAULT_SEEDS, help="scenes, one an episode (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--limit-s", type=float, default=DEFAULT_LIMIT_S, help="time for an episode in seconds (default: %(default)s)"
+    )
+    parser.add_argument("--model", default="", help="checkpoint file (default: the shipped one)")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="output folder (default: %(default)s)")
+    parsed = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        prepare_output(parsed.out)
+        # For this process and the stack's.
+        os.environ.update(isolated_environment(), ROS_LOG_DIR=str((parsed.out / "log").absolute()))
+        options = StackOptions(robot="sim", model=parsed.model, seed=parsed.seeds[0])
+        with TemporaryDirectory(prefix="uva_demo_") as folder:
+            checkpoint = checkpoint_path(options, share_directory())
+            run_session(commands_of(options, Path(folder)), parsed.seeds, parsed.limit_s, checkpoint, parsed.out)
+    except (DemoError, ExecutableNotFoundError) as error:
+        say(f"demo failed: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("demo interrupted")
+        return 130
+    return 0
+
+
+def prepare_output(folder: Path) -> None:
+    """Make the output folder and remove what an earlier demo left there."""
+    (folder / "log").mkdir(parents=True, exist_ok=True)
+    for name in OUTPUTS:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    (folder / "log").mkdir()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

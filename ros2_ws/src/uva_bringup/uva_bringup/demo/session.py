@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One demo from start to end: the stack runs and is recorded, then the recording is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+from uva_bringup.demo.camera_video import write_camera_video
+from uva_bringup.demo.episode import Episode
+from uva_bringup.demo.episodes import run_episodes
+from uva_bringup.demo.errors import DemoError
+from uva_bringup.demo.monitor import Monitor
+from uva_bringup.demo.prediction import find_moment, predict
+from uva_bringup.demo.prediction_picture import write_prediction
+from uva_bringup.demo.recording import Recording
+from uva_bringup.demo.statistics import Statistics, compute_statistics
+from uva_bringup.demo.summary import format_table, make_summary, write_summary
+from uva_bringup.supervisor import Command, Supervisor
+
+
+def run_session(
+    commands: Sequence[Command], seeds: Sequence[int], limit_s: float, checkpoint: Path, folder: Path
+) -> None:
+    """Run all episodes and write everything to the folder.
+
+    Raises:
+        DemoError: The stack was not healthy, or something could not be written.
+    """
+    print("starting the simulator, the driver and the policy", flush=True)
+    episodes = record_episodes(commands, seeds, limit_s, folder)
+    with Recording(folder / "bag") as recording:
+        statistics = compute_statistics(recording, episodes)
+        print(f"\n{format_table(episodes, statistics)}\n", flush=True)
+        check_motion(statistics)
+        report(recording, episodes, statistics, checkpoint, folder)
+    print(f"written to {folder}: camera.mp4, prediction.png, bag/, summary.json, log/", flush=True)
+
+
+def record_episodes(commands: Sequence[Command], seeds: Sequence[int], limit_s: float, folder: Path) -> list[Episode]:
+    """Run the stack for all episodes, recording to bag/ and the nodes' output to log/."""
+    with ExitStack() as cleanup:
+        logs = {
+            command.label: cleanup.enter_context((folder / "log" / f"{command.label}.log").open("w", buffering=1))
+            for command in commands
+        }
+        supervisor = cleanup.enter_context(Supervisor(commands, _writer(logs)))
+        monitor = cleanup.enter_context(Monitor(supervisor, folder / "bag"))
+        return run_episodes(monitor, seeds, limit_s)
+
+
+def check_motion(statistics: Statistics) -> None:
+    """Raise DemoError if the arm did not execute what the policy sent."""
+    if not statistics.steps_executed:
+        raise DemoError(
+            f"the driver executed no step: it accepted {statistics.chunks_accepted} chunks "
+            f"and rejected {statistics.chunks_rejected}"
+        )
+
+
+def report(
+    recording: Recording, episodes: Sequence[Episode], statistics: Statistics, checkpoint: Path, folder: Path
+) -> None:
+    """Write video, picture and summary."""
+    try:
+        write_camera_video(recording, episodes, folder / "camera.mp4")
+        moment = find_moment(recording, episodes)
+        title = f"What UVA foresees: seed {moment.episode.seed}, {moment.offset_s:.1f} s into the episode"
+        write_prediction(predict(recording, moment, checkpoint), title, folder / "prediction.png")
+        write_summary(make_summary(episodes, statistics), folder / "summary.json")
+    except (OSError, ValueError) as error:
+        raise DemoError(f"reporting failed: {error}") from error
+
+
+def _writer(logs: Mapping[str, TextIO]) -> Callable[[str, str], None]:
+    def write(label: str, line: str) -> None:
+        logs[label].write(f"{line}\n")
+
+    return write

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user can choose when starting the stack, and how `name:=value` strings become it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+ROBOTS = ("sim", "x5", "loopback")
+# Values of uva_core.MaskMode that the nodes of this workspace can serve; spelled out here because
+# starting the stack must not import torch.
+MASK_MODES = ("policy", "video")
+ARM_MODELS = ("X5_umi", "X5", "L5")
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+CAMERA_TOPIC = "camera/image_raw"
+
+
+class OptionError(ValueError):
+    """An option that does not exist or cannot have that value; the message is one line for the user."""
+
+
+def _option(default: Any, description: str, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"description": description, "choices": choices})
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """The stack's deployment choices; everything finer is a node parameter in config/*.yaml."""
+
+    robot: str = _option("sim", "What moves: the MuJoCo X5, a real X5 on CAN, or an arm that only echoes.", ROBOTS)
+    mask_mode: str = _option("policy", "What the model computes (only policy moves the arm).", MASK_MODES)
+    model: str = _option("", "Checkpoint file to load; empty: the weights that ship with the stack.")
+    camera_topic: str = _option(CAMERA_TOPIC, "Image topic that the policy sees, with camera_info beside it.")
+    arm_model: str = _option("X5_umi", "Which arm the driver talks to.", ARM_MODELS)
+    can_interface: str = _option("can0", "CAN interface of the real arm (robot:=x5).")
+    namespace: str = _option("", "ROS namespace of all nodes.")
+    seed: int = _option(0, "Seed of the simulated world's first scene (robot:=sim).")
+    autostart: bool = _option(True, "Nodes configure and activate themselves.")
+    rviz: bool = _option(False, "Also start RViz with the stack's view.")
+    params_file: str = _option("", "Parameter file read by all nodes after those in config/.")
+    log_level: str = _option("info", "Log level of all nodes.", LOG_LEVELS)
+
+    def __post_init__(self) -> None:
+        """Check every choice, so that a wrong one is reported before any process starts."""
+        for option in fields(self):
+            choices = option.metadata["choices"]
+            value = getattr(self, option.name)
+            if choices and value not in choices:
+                raise OptionError(f"{option.name}:={value} is not one of: {', '.join(choices)}")
+        if self.robot == "sim" and self.arm_model != "X5_umi":
+            raise OptionError(f"arm_model:={self.arm_model} cannot be simulated: robot:=sim is an X5_umi")
+        if self.params_file and not Path(self.params_file).is_file():
+            raise OptionError(f"params_file:={self.params_file}: no such file")
+
+    @classmethod
+    def from_strings(cls, values: Mapping[str, str]) -> StackOptions:
+        """Make options from texts by name, as launch arguments and the command line give them.
+
+        Raises:
+            OptionError: An unknown name, or a text that is no value of that option's type.
+        """
+        known = {option.name: type(option.default) for option in fields(cls)}
+        for name in values:
+            if name not in known:
+                raise OptionError(f"unknown option '{name}' (there are: {', '.join(known)})")
+        return cls(**{name: _convert(name, text, known[name]) for name, text in values.items()})
+
+    @classmethod
+    def parse(cls, arguments: Iterable[str]) -> StackOptions:
+        """Make options from `name:=value` arguments; the last of equal names counts.
+
+        Raises:
+            OptionError: An argument of another form, or a value that does not fit.
+        """
+        values = {}
+        for argument in arguments:
+            name, separator, value = argument.partition(":=")
+            if not separator:
+                raise OptionError(f"'{argument}' is not of the form name:=value")
+            values[name] = value
+        return cls.from_strings(values)
+
+
+def _convert(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        if text.lower() in ("true", "1"):
+            return True
+        if text.lower() in ("false", "0"):
+            return False
+        raise OptionError(f"{name}:={text} is not one of: true, false")
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise OptionError(f"{name}:={text} is not a whole number") from None
+    return text
+
+
+def as_text(value: object) -> str:
+    """Return an option's value as it is written on a command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def describe_options() -> str:
+    """Return the list of options with description, choices and default, for `--help`."""
+    lines = []
+    for option in fields(StackOptions):
+        default = as_text(option.default) or '""'
+        choices = option.metadata["choices"]
+        allowed = f" One of: {', '.join(choices)}." if choices else ""
+        lines += [f"  {option.name}:={default}", f"      {option.metadata['description']}{allowed}"]
+    return "\n".join(lines)
