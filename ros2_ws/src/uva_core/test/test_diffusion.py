@@ -20,20 +20,20 @@ def perfect(clean):
 def test_a_perfect_denoiser_gives_the_clean_rows(sampler):
     clean = torch.tensor([[0.3, -0.7], [0.9, 0.0]])
     noise = torch.randn(2, 2, generator=torch.Generator().manual_seed(0))
-    result = sample(perfect(clean), torch.zeros(2, 1), noise, make_scheduler(sampler, 1000, 16, clip=True))
+    result = sample(perfect(clean), torch.zeros(2, 1), noise, make_scheduler(sampler, 1000, 16, clip=1.0))
     torch.testing.assert_close(result, clean, atol=1e-3, rtol=0)
 
 
 def test_sixteen_steps_are_the_published_ones():
-    timesteps = make_scheduler("ddpm", 1000, 16, clip=True).timesteps.tolist()
+    timesteps = make_scheduler("ddpm", 1000, 16, clip=1.0).timesteps.tolist()
     assert timesteps[::-1] == [0, 67, 133, 200, 266, 333, 400, 466, 533, 599, 666, 733, 799, 866, 932, 999]
 
 
 def test_wrong_samplers_and_step_counts_are_refused():
     with pytest.raises(ValueError, match="unknown sampler 'magic'.*ddpm"):
-        make_scheduler("magic", 1000, 16, clip=True)
+        make_scheduler("magic", 1000, 16, clip=1.0)
     with pytest.raises(ValueError, match="1 denoising steps; choose 2 to 1000"):
-        make_scheduler("ddpm", 1000, 1, clip=True)
+        make_scheduler("ddpm", 1000, 1, clip=1.0)
 
 
 def test_the_variational_term_does_not_train_the_noise_prediction():

@@ -44,7 +44,7 @@ def test_sampled_actions(case, mode):
     z = case.model(given(case, mode))
     case.check(f"{name}/action_cond", case.model.action_head.condition(z))
     noise, steps = case["noise/action_init"][0], case["noise/action_steps"][0].transpose(0, 1)
-    scheduler = make_scheduler("ddpm", 1000, 16, clip=True)
+    scheduler = make_scheduler("ddpm", 1000, 16, clip=1.0)
     case.check(f"{name}/actions", sample_actions(case.model, z, scheduler, noise, steps, TEMPERATURE))
     if f"{name}/actions_temperature_1" in case:
         case.check(f"{name}/actions_temperature_1", sample_actions(case.model, z, scheduler, noise, steps, 1.0))
@@ -55,7 +55,7 @@ def test_sampled_actions(case, mode):
 def test_generated_video(case, mode, iterations):
     noise = case["noise/video_init"].expand(case.batch, -1, -1)
     steps = case["noise/video_steps"].expand(-1, case.batch, -1, -1).transpose(0, 1)
-    scheduler = make_scheduler("ddpm", 1000, 10, clip=False)
+    scheduler = make_scheduler("ddpm", 1000, 10)
     *_, latents = generate_video(
         case.model, given(case, mode), scheduler, noise, steps, TEMPERATURE, case["orders"].long(), iterations
     )
@@ -65,7 +65,7 @@ def test_generated_video(case, mode, iterations):
 @torch.no_grad()
 def test_guidance(case):
     noise = torch.cat([case["heads/video_cfg2/noise_init"]] * 2)
-    scheduler = make_scheduler("ddpm", 1000, 10, clip=False)
+    scheduler = make_scheduler("ddpm", 1000, 10)
     steps = case["heads/video_cfg2/noise_steps"]
     net = case.model.video_head.net
     result = sample(

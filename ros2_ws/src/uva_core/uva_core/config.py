@@ -128,6 +128,10 @@ class SamplingConfig:
     action_temperature: float = 0.95
     video_steps: int = 16
     video_temperature: float = 0.95
+    video_clip: float = (
+        0.0  # keeps predicted latents in [-clip, clip]; 0: no limit, as published. The first of few steps
+    )
+    # divides by 5e-5, which a briefly trained network does not survive without
 
 
 @dataclass(frozen=True)

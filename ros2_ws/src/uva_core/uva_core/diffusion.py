@@ -45,14 +45,14 @@ def cosine_betas(steps: int) -> np.ndarray:
     return np.array([min(1 - alpha_bar((i + 1) / steps) / alpha_bar(i / steps), 0.999) for i in range(steps)])
 
 
-def make_scheduler(sampler: str, train_timesteps: int, steps: int, clip: bool) -> Scheduler:
+def make_scheduler(sampler: str, train_timesteps: int, steps: int, clip: float = 0.0) -> Scheduler:
     """Return a diffusers scheduler on the model's schedule, set to `steps` evenly spaced timesteps.
 
     Args:
         sampler: one of `SAMPLERS`.
         train_timesteps: length of the training schedule.
         steps: number of denoising steps, 2 to `train_timesteps`.
-        clip: clip predicted clean values to [-1, 1] (actions and robot state; not video).
+        clip: predicted clean values are kept in [-clip, clip] (1 for actions and robot state); 0: they are not clipped.
 
     Raises:
         ValueError: unknown sampler, or a number of steps outside the range.
@@ -64,7 +64,8 @@ def make_scheduler(sampler: str, train_timesteps: int, steps: int, clip: bool) -
     common = {
         "num_train_timesteps": train_timesteps,
         "beta_schedule": "squaredcos_cap_v2",
-        "clip_sample": clip,
+        "clip_sample": clip > 0,
+        "clip_sample_range": clip,
         "timestep_spacing": "linspace",
     }
     if sampler == "ddpm":
@@ -94,7 +95,8 @@ def _ddpm_step(
     alpha = alpha_bar / alpha_bar_previous
     clean = (x - math.sqrt(1 - alpha_bar) * epsilon) / math.sqrt(alpha_bar)
     if scheduler.config.clip_sample:
-        clean = clean.clamp(-1.0, 1.0)
+        limit = scheduler.config.clip_sample_range
+        clean = clean.clamp(-limit, limit)
     mean = (
         math.sqrt(alpha_bar_previous) * (1 - alpha) / (1 - alpha_bar) * clean
         + math.sqrt(alpha) * (1 - alpha_bar_previous) / (1 - alpha_bar) * x

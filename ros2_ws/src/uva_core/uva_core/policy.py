@@ -150,7 +150,7 @@ class UvaPolicy(nn.Module):
         clock.lap("tokenizer")
         z = self.model(inputs)
         clock.lap("transformer")
-        scheduler = make_scheduler(s.sampler, c.train_timesteps, s.action_steps, clip=True)
+        scheduler = make_scheduler(s.sampler, c.train_timesteps, s.action_steps, clip=1.0)
         start = noise.normal(c.action_steps, c.action_dim)
         steps = noise.normal(s.action_steps, c.action_steps, c.action_dim) if s.action_temperature else None
         actions = sample_actions(self.model, z, scheduler, start, steps, s.action_temperature)
@@ -208,7 +208,7 @@ class UvaPolicy(nn.Module):
         s, c = sampling or self.config.sampling, self.config.model
         noise = Noise(seeds)
         inputs = self.encode(observations, noise)
-        scheduler = make_scheduler(s.sampler, c.train_timesteps, s.video_steps, clip=False)
+        scheduler = make_scheduler(s.sampler, c.train_timesteps, s.video_steps, clip=s.video_clip)
         orders = noise.orders(c.tokens_per_frame)
         start = noise.normal(c.sequence_length, c.token_dim)
         steps = noise.normal(s.video_steps, c.sequence_length, c.token_dim) if s.video_temperature else None

@@ -43,7 +43,7 @@ def sample_actions(
     Args:
         model: the network.
         z: (B, h N, D) joint latent.
-        scheduler: from `make_scheduler(..., clip=True)`.
+        scheduler: from `make_scheduler(..., clip=1.0)`.
         noise: (B, T, A) start noise.
         step_noise: (B, steps, T, A) noise of each step in the order taken; None: no noise is added.
         temperature: factor on the step noise.
@@ -74,7 +74,7 @@ def generate_video(
     Args:
         model: the network.
         inputs: what is given; its future fields are ignored.
-        scheduler: from `make_scheduler(..., clip=False)`.
+        scheduler: from `make_scheduler(...)`.
         noise: (B, h N, C) start noise, addressed by token.
         step_noise: (B, steps, h N, C), or None: no noise is added.
         temperature: factor on the step noise.
