@@ -147,10 +147,11 @@ def table(results: dict[str, Any]) -> str:
             lines.append(f"{name:10} {solved} {r['success']:8.2f}   {low:.2f} to {high:.2f}    {took:>6}")
     if "tokenizer" in results:
         t = results["tokenizer"]
-        lines.append(
-            f"tokenizer: blocks {t['reconstructed_error_cm']:.2f} cm off, {t['reconstructed_lost']:.1%} lost; "
-            f"read from true frames {t['true_frames_error_cm']:.2f} cm, {t['true_frames_lost']:.1%} ({t['frames']} frames)"
-        )
+        for kind in ("reconstructed", "true_frames"):
+            error, lost = t[f"{kind}_error_cm"], t[f"{kind}_lost"]
+            lines.append(
+                f"blocks read from {t['frames']} {kind.replace('_frames', '')} frames: {error:.2f} cm off, {lost:.1%} lost"
+            )
     return "\n".join(lines)
 
 

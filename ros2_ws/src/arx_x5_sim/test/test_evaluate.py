@@ -62,7 +62,7 @@ class CountingPolicy:
         poses = np.tile(np.eye(4), (16, 1, 1))
         poses[:, 0, 3] = 0.01 * np.arange(16)
         return [
-            ActionPrediction(np.arange(16) / 10, poses + _shift(o.stamp_s * 10), np.zeros(16), {}) for o in observations
+            ActionPrediction(poses + _shift(o.stamp_s * 10), np.zeros(16), np.arange(16) / 10, {}) for o in observations
         ]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from uva_core.policy import UvaPolicy
+from uva_core.policy import ActionSequence, UvaPolicy
 from uva_core.sampling import Noise
 
 
@@ -69,3 +69,22 @@ def test_a_reconstruction_has_the_tokenizers_size(tiny_policy):
 def test_weights_saved_in_half_precision_come_back_in_full(tmp_path, tiny_policy):
     tiny_policy.save(tmp_path / "half.safetensors", torch.float16)
     assert all(p.dtype == torch.float32 for p in UvaPolicy.load(tmp_path / "half.safetensors").parameters())
+
+
+def test_forward_dynamics_looks_different_for_different_actions_and_alike_for_equal_ones(tiny_policy, observation):
+    (chunk,) = tiny_policy.predict_actions([observation], [0])
+    other = ActionSequence(chunk.poses + 0.1 * np.eye(4)[[0, 0, 0, 3]].T * [[0, 0, 0, 1]], chunk.gripper_width)
+    first, second, third = tiny_policy.predict_forward(observation, [chunk, other, chunk], [4, 4, 4])
+    assert (first.frames == third.frames).all()
+    assert (first.frames != second.frames).any()
+    (alone,) = tiny_policy.predict_forward(observation, [other], [4])
+    assert np.abs(alone.frames.astype(int) - second.frames).max() <= 1
+
+
+def test_inverse_dynamics_sees_the_future_frames_and_not_the_history(tiny_policy, observation, other_observation):
+    blind = replace(observation, frames=other_observation.frames)
+    kwargs = {"futures": [other_observation.frames], "seeds": [1]}
+    (chunk,), (same,) = (tiny_policy.predict_inverse([o], **kwargs) for o in (observation, blind))
+    np.testing.assert_array_equal(chunk.poses, same.poses)
+    (different,) = tiny_policy.predict_inverse([observation], [observation.frames], [1])
+    assert np.abs(different.poses - chunk.poses).max() > 1e-6

@@ -8,6 +8,7 @@ which float32 products do not survive), noise and temperature from outside, and 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
@@ -36,6 +37,7 @@ class TrainingTerms(NamedTuple):
         return self.mse + self.variational
 
 
+@functools.cache
 def cosine_betas(steps: int) -> np.ndarray:
     """Return the betas (steps,) of the cosine schedule (Nichol and Dhariwal 2021, eq. 17) in float64."""
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,19 +24,28 @@ from uva_core.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class ActionPrediction:
+class ActionSequence:
+    """EEF targets.
+
+    Attributes:
+        poses: (T, 4, 4) in the base frame.
+        gripper_width: (T,) m.
+    """
+
+    poses: NDArray[np.float64]
+    gripper_width: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ActionPrediction(ActionSequence):
     """One action chunk.
 
     Attributes:
         time_from_observation_s: (T,) when each pose is to be reached, after the newest observation.
-        poses: (T, 4, 4) EEF targets in the base frame.
-        gripper_width: (T,) m.
         stage_s: seconds spent per stage (of the whole batch).
     """
 
     time_from_observation_s: NDArray[np.float64]
-    poses: NDArray[np.float64]
-    gripper_width: NDArray[np.float64]
     stage_s: dict[str, float]
 
 
@@ -111,12 +120,7 @@ class UvaPolicy(nn.Module):
     def encode(self, observations: Sequence[Observation], noise: Noise) -> ModelInputs:
         """Tokenize the history frames and normalize the robot state of a batch of observations."""
         c = self.config
-        frames = torch.stack([o.frames for o in observations]).flatten(0, 1)
-        posterior = None
-        if c.tokenizer.sample_posterior:
-            size = c.tokenizer.latent_size
-            posterior = noise.normal(c.model.frames, c.model.latent_channels, size, size).flatten(0, 1)
-        history = self.tokenizer.encode(frames, posterior).unflatten(0, (len(observations), c.model.frames))
+        history = self._tokenize(torch.stack([o.frames for o in observations]), noise)
         state = None
         if c.model.proprioception_dim:
             absolute = c.observation.absolute_proprioception
@@ -126,12 +130,8 @@ class UvaPolicy(nn.Module):
             state = self.proprioception_normalizer.normalize(torch.from_numpy(np.stack(vectors)).float())
         return ModelInputs(history=history, proprioception=state)
 
-    @torch.no_grad()
     def predict_actions(
-        self,
-        observations: Sequence[Observation],
-        seeds: Sequence[int],
-        sampling: SamplingConfig | None = None,
+        self, observations: Sequence[Observation], seeds: Sequence[int], sampling: SamplingConfig | None = None
     ) -> list[ActionPrediction]:
         """Policy: history in, action chunks out. The video head does not run (paper, section III-C).
 
@@ -143,30 +143,10 @@ class UvaPolicy(nn.Module):
         Returns:
             B chunks in the base frame.
         """
-        s, c = sampling or self.config.sampling, self.config.model
-        noise = Noise(seeds)
-        clock = _Stopwatch()
+        noise, clock = Noise(seeds), _Stopwatch()
         inputs = self.encode(observations, noise)
         clock.lap("tokenizer")
-        z = self.model(inputs)
-        clock.lap("transformer")
-        scheduler = make_scheduler(s.sampler, c.train_timesteps, s.action_steps, clip=1.0)
-        start = noise.normal(c.action_steps, c.action_dim)
-        steps = noise.normal(s.action_steps, c.action_steps, c.action_dim) if s.action_temperature else None
-        actions = sample_actions(self.model, z, scheduler, start, steps, s.action_temperature)
-        clock.lap("action_head")
-        vectors = self.action_normalizer.unnormalize(actions).double().numpy()
-        return [
-            self._chunk(vector, observation, clock.laps)
-            for vector, observation in zip(vectors, observations, strict=True)
-        ]
-
-    def _chunk(
-        self, vector: NDArray[np.float64], observation: Observation, stage_s: dict[str, float]
-    ) -> ActionPrediction:
-        """Smooth a chunk (T, 10) and put it into the base frame, against one base pose."""
-        relative, width = poses.decode(poses.smooth(vector, self.config.observation.smooth_actions))
-        return ActionPrediction(self.action_times_s, observation.base_pose @ relative, width, stage_s)
+        return self._decode_actions(inputs, observations, noise, sampling or self.config.sampling, clock)
 
     def predict_video(
         self,
@@ -186,10 +166,63 @@ class UvaPolicy(nn.Module):
         Returns:
             B predictions of h frames.
         """
-        *_, last = self._stream_latents(observations, seeds, sampling, iterations)
-        with torch.no_grad():
-            frames = images.to_uint8(self.tokenizer.decode(last.flatten(0, 1)).unflatten(0, last.shape[:2]))
-        return [VideoPrediction(self.frame_times_s, sample) for sample in frames]
+        noise = Noise(seeds)
+        inputs = self.encode(observations, noise)
+        return self._decode_video(inputs, noise, sampling or self.config.sampling, iterations)
+
+    def predict_forward(
+        self,
+        observation: Observation,
+        candidates: Sequence[ActionSequence],
+        seeds: Sequence[int],
+        sampling: SamplingConfig | None = None,
+        iterations: int = 1,
+    ) -> list[VideoPrediction]:
+        """Forward dynamics: what each of K action sequences would look like. The history is tokenized once.
+
+        Args:
+            observation: one observation.
+            candidates: K action sequences, at the times of `action_times_s`.
+            seeds: K seeds.
+            sampling: sampler, steps and temperature; the checkpoint's by default.
+            iterations: autoregressive steps.
+
+        Returns:
+            K predictions of h frames.
+        """
+        noise, count = Noise(seeds), len(candidates)
+        inputs = self.encode([observation], Noise(seeds[:1]))
+        vectors = [poses.encode(poses.relative_to(observation.base_pose, c.poses), c.gripper_width) for c in candidates]
+        inputs.history = inputs.history.expand(count, -1, -1, -1, -1)
+        if inputs.proprioception is not None:
+            inputs.proprioception = inputs.proprioception.expand(count, -1, -1)
+        inputs.actions = self.action_normalizer.normalize(torch.from_numpy(np.stack(vectors)).float())
+        return self._decode_video(inputs, noise, sampling or self.config.sampling, iterations)
+
+    def predict_inverse(
+        self,
+        observations: Sequence[Observation],
+        futures: Sequence[Tensor],
+        seeds: Sequence[int],
+        sampling: SamplingConfig | None = None,
+    ) -> list[ActionPrediction]:
+        """Inverse dynamics: which actions led to the frames that were then seen. History frames are not used.
+
+        Args:
+            observations: B observations; of them the robot states and the base pose count.
+            futures: B times (h, 3, S, S) frames in [-1, 1], taken at `frame_times_s` after the observation.
+            seeds: B seeds.
+            sampling: sampler, steps and temperature; the checkpoint's by default.
+
+        Returns:
+            B chunks in the base frame.
+        """
+        noise, clock = Noise(seeds), _Stopwatch()
+        inputs = self.encode(observations, noise)
+        inputs.future = self._tokenize(torch.stack(list(futures)), noise)
+        inputs.history_missing = torch.ones(len(observations), dtype=torch.bool)
+        clock.lap("tokenizer")
+        return self._decode_actions(inputs, observations, noise, sampling or self.config.sampling, clock)
 
     @torch.no_grad()
     def reconstruct(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -198,21 +231,58 @@ class UvaPolicy(nn.Module):
         frames = images.prepare(pictures, c.tokenizer.image_size, c.observation.resize)
         return images.to_uint8(self.tokenizer.decode(self.tokenizer.encode(frames)))
 
-    def _stream_latents(
+    @torch.no_grad()
+    def _tokenize(self, frames: Tensor, noise: Noise) -> Tensor:
+        """(B, h, 3, S, S) images -> (B, h, C, H, W) scaled latents."""
+        c, size = self.config, self.config.tokenizer.latent_size
+        posterior = None
+        if c.tokenizer.sample_posterior:
+            posterior = noise.normal(c.model.frames, c.model.latent_channels, size, size).flatten(0, 1)
+        return self.tokenizer.encode(frames.flatten(0, 1), posterior).unflatten(0, frames.shape[:2])
+
+    @torch.no_grad()
+    def _decode_actions(
         self,
+        inputs: ModelInputs,
         observations: Sequence[Observation],
-        seeds: Sequence[int],
-        sampling: SamplingConfig | None,
-        iterations: int,
-    ) -> Iterator[Tensor]:
-        s, c = sampling or self.config.sampling, self.config.model
-        noise = Noise(seeds)
-        inputs = self.encode(observations, noise)
+        noise: Noise,
+        s: SamplingConfig,
+        clock: _Stopwatch,
+    ) -> list[ActionPrediction]:
+        """Run the network and the action head; smooth each chunk and put it into the base frame."""
+        c = self.config.model
+        z = self.model(inputs)
+        clock.lap("transformer")
+        scheduler = make_scheduler(s.sampler, c.train_timesteps, s.action_steps, clip=1.0)
+        start = noise.normal(c.action_steps, c.action_dim)
+        steps = noise.normal(s.action_steps, c.action_steps, c.action_dim) if s.action_temperature else None
+        actions = sample_actions(self.model, z, scheduler, start, steps, s.action_temperature)
+        clock.lap("action_head")
+        predictions = []
+        for vector, observation in zip(self.action_normalizer.unnormalize(actions), observations, strict=True):
+            smooth = poses.smooth(vector.double().numpy(), self.config.observation.smooth_actions)
+            relative, width = poses.decode(smooth)
+            # All steps against one base pose: a chunk that is re-anchored step by step drifts.
+            predictions.append(
+                ActionPrediction(observation.base_pose @ relative, width, self.action_times_s, clock.laps)
+            )
+        return predictions
+
+    @torch.no_grad()
+    def _decode_video(
+        self, inputs: ModelInputs, noise: Noise, s: SamplingConfig, iterations: int
+    ) -> list[VideoPrediction]:
+        """Run the network and the video head, once for each iteration, and decode the frames."""
+        c = self.config.model
         scheduler = make_scheduler(s.sampler, c.train_timesteps, s.video_steps, clip=s.video_clip)
         orders = noise.orders(c.tokens_per_frame)
         start = noise.normal(c.sequence_length, c.token_dim)
         steps = noise.normal(s.video_steps, c.sequence_length, c.token_dim) if s.video_temperature else None
-        return generate_video(self.model, inputs, scheduler, start, steps, s.video_temperature, orders, iterations)
+        *_, latents = generate_video(
+            self.model, inputs, scheduler, start, steps, s.video_temperature, orders, iterations
+        )
+        frames = images.to_uint8(self.tokenizer.decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2]))
+        return [VideoPrediction(self.frame_times_s, sample) for sample in frames]
 
 
 class _Stopwatch:

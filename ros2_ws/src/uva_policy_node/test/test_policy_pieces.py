@@ -95,7 +95,7 @@ def test_the_gripper_is_found_by_name():
 def test_a_chunk_message_has_the_true_stamp_and_times():
     poses = np.tile(np.eye(4), (3, 1, 1))
     poses[:, 0, 3] = [0.1, 0.2, 0.3]
-    prediction = ActionPrediction(np.array([0.1, 0.2, 0.3]), poses, np.array([0.02, 0.03, 0.04]), {})
+    prediction = ActionPrediction(poses, np.array([0.02, 0.03, 0.04]), np.array([0.1, 0.2, 0.3]), {})
     chunk = action_chunk(prediction, stamp_s=1234.5, frame="base_link", mode="policy", sequence=7, inference_s=0.05)
     assert stamp_to_seconds(chunk.header.stamp) == 1234.5
     assert [round(duration_to_seconds(t), 6) for t in chunk.time_from_start] == [0.1, 0.2, 0.3]
