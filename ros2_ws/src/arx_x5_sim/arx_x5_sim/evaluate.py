@@ -149,9 +149,8 @@ def table(results: dict[str, Any]) -> str:
         t = results["tokenizer"]
         for kind in ("reconstructed", "true_frames"):
             error, lost = t[f"{kind}_error_cm"], t[f"{kind}_lost"]
-            lines.append(
-                f"blocks read from {t['frames']} {kind.replace('_frames', '')} frames: {error:.2f} cm off, {lost:.1%} lost"
-            )
+            frames = f"{t['frames']} {kind.removesuffix('_frames')} frames"
+            lines.append(f"blocks read from {frames}: {error:.2f} cm off, {lost:.1%} lost")
     return "\n".join(lines)
 
 
