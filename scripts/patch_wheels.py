@@ -14,9 +14,7 @@ import numpy
 
 BUILD_TIME_PATHS = {
     re.compile(r"/opt/python/cp3\d+-cp3\d+/include/python3\.\d+"): sysconfig.get_path("include"),
-    re.compile(
-        r"/opt/python/cp3\d+-cp3\d+/lib/python3\.\d+/site-packages/numpy/_core/include"
-    ): numpy.get_include(),
+    re.compile(r"/opt/python/cp3\d+-cp3\d+/lib/python3\.\d+/site-packages/numpy/_core/include"): numpy.get_include(),
 }
 
 

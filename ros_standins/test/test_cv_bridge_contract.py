@@ -141,9 +141,7 @@ def test_a_converted_image_does_not_share_memory_with_the_message():
 
 def test_part_of_an_array_can_be_sent():
     image = np.arange(24, dtype=np.uint8).reshape(4, 6)
-    np.testing.assert_array_equal(
-        BRIDGE.imgmsg_to_cv2(BRIDGE.cv2_to_imgmsg(image[1:3, ::2], "mono8")), image[1:3, ::2]
-    )
+    np.testing.assert_array_equal(BRIDGE.imgmsg_to_cv2(BRIDGE.cv2_to_imgmsg(image[1:3, ::2], "mono8")), image[1:3, ::2])
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,7 @@ class Synchronized:
         self.inputs = [SimpleFilter() for _ in range(count)]
         self.matches: list[tuple[str, ...]] = []
         self.synchronizer = make(self.inputs)
-        self.synchronizer.registerCallback(
-            lambda *messages: self.matches.append(tuple(m.name for m in messages))
-        )
+        self.synchronizer.registerCallback(lambda *messages: self.matches.append(tuple(m.name for m in messages)))
 
     def feed(self, index: int, *stamps_ms: float) -> None:
         for stamp_ms in stamps_ms:
@@ -153,9 +151,7 @@ def test_headerless_messages_are_refused_unless_allowed():
     for allowed in (False, True):
         sync = Synchronized(
             2,
-            lambda inputs, allowed=allowed: ApproximateTimeSynchronizer(
-                inputs, 10, 0.5, allow_headerless=allowed
-            ),
+            lambda inputs, allowed=allowed: ApproximateTimeSynchronizer(inputs, 10, 0.5, allow_headerless=allowed),
         )
         for simple in sync.inputs:
             simple.signalMessage(SimpleNamespace(name="bare"))

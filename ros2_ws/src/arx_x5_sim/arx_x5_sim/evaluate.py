@@ -36,6 +36,7 @@ from arx_x5_sim.scene import build_model
 from arx_x5_sim.world import World
 from uva_core import images
 from uva_core.checkpoint import CheckpointError
+from uva_core.config import SamplingConfig
 from uva_core.policy import UvaPolicy
 
 MAX_STEPS = 150
@@ -104,11 +105,11 @@ def tokenizer_error(policy: UvaPolicy, camera: Camera, envs: list[PushEnv], seed
     return result
 
 
-def measure(policy: UvaPolicy, camera: Camera, envs: list[PushEnv], args: argparse.Namespace) -> dict[str, Any]:
+def measure(
+    policy: UvaPolicy, sampling: SamplingConfig, camera: Camera, envs: list[PushEnv], args: argparse.Namespace
+) -> dict[str, Any]:
     """Run everything that `args` asks for."""
     seeds: range = args.seeds
-    changes = {"sampler": args.sampler, "action_steps": args.action_steps, "action_temperature": args.temperature}
-    sampling = replace(policy.config.sampling, **{k: v for k, v in changes.items() if v is not None})
     actor = UvaActor(policy, seeds, execute=args.execute, latency_steps=args.latency_steps, sampling=sampling)
     started = time.monotonic()
     results: dict[str, Any] = {"policy": success(run("policy", seeds, actor, envs, camera))}
@@ -162,12 +163,19 @@ def parse_seeds(text: str) -> range:
     return range(int(first), int(first) + int(count))
 
 
+def positive(text: str) -> int:
+    """Parse a number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': expected a number of at least 1")
+    return int(text)
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("models/uva_tiny.safetensors"), help="checkpoint")
     parser.add_argument("--seeds", type=parse_seeds, default="20000:100", help="first:count (default 20000:100, test)")
-    parser.add_argument("--execute", type=int, default=4, help="steps between two plans (default 4)")
+    parser.add_argument("--execute", type=positive, default=4, help="steps between two plans (default 4)")
     parser.add_argument("--latency-steps", type=int, default=1, help="steps until a chunk takes effect (default 1)")
     parser.add_argument("--sampler", help="instead of the checkpoint's")
     parser.add_argument("--action-steps", type=int, help="denoising steps instead of the checkpoint's")
@@ -177,11 +185,13 @@ def main() -> None:
     args = parser.parse_args()
     try:
         policy = UvaPolicy.load(args.model)
+        changes = {"sampler": args.sampler, "action_steps": args.action_steps, "action_temperature": args.temperature}
+        sampling = replace(policy.config.sampling, **{k: v for k, v in changes.items() if v is not None})
         model = build_model()
         camera = Camera(model)
-    except (CheckpointError, RenderingUnavailableError) as error:
+    except (CheckpointError, RenderingUnavailableError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    results = measure(policy, camera, [PushEnv(World(model)) for _ in args.seeds], args)
+    results = measure(policy, sampling, camera, [PushEnv(World(model)) for _ in args.seeds], args)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "policy.json"
     path.write_text(json.dumps(results, indent=2) + "\n")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import pickle
+import re
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from uva_core import checkpoint
 from uva_core.checkpoint import CheckpointError
@@ -63,9 +65,39 @@ def test_tensors_of_other_shapes_are_named_with_both_shapes(tmp_path, tiny_polic
 
 
 def test_a_file_without_our_configuration_is_refused(tmp_path):
-    from safetensors.torch import save_file
-
     path = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(CheckpointError, match="no uva_core/1 checkpoint"):
+        UvaPolicy.load(path)
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ("{", "no readable configuration"),
+        ("[]", "UvaConfig must be a mapping"),
+        ('{"model": 3}', "ModelConfig must be a mapping, got 3"),
+        ('{"model": {"heads": 0}}', "heads must be a positive number, got 0"),
+        ('{"model": {"width": "wide"}}', "width must be a positive number, got 'wide'"),
+        ('{"observation": {"resize": "cubic"}}', "unknown resize mode 'cubic'"),
+        ('{"observation": {"smooth_actions": 2}}', "smooth_actions 2 is even"),
+        ('{"observation": {"frame_offsets": [-4, -8, -2, 0]}}', "do not ascend"),
+        ('{"sampling": {"action_steps": 1}}', "action_steps is 1; choose 2 to 1000"),
+        ('{"tokenizer": {"image_size": 100}}', "image_size 100 is not divisible"),
+    ],
+)
+def test_a_damaged_configuration_is_one_clear_error(tmp_path, config, text):
+    path = tmp_path / "policy.safetensors"
+    save_file({"x": torch.zeros(1)}, path, metadata={"format": checkpoint.FORMAT, "config": config})
+    with pytest.raises(CheckpointError, match=re.escape(text)):
+        UvaPolicy.load(path)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path, tiny_policy):
+    path = tmp_path / "policy.safetensors"
+    tiny_policy.save(path)
+    tensors, config = checkpoint.load(path)
+    tensors["model.fuse.bias"][0] = float("nan")
+    checkpoint.save(path, tensors, config)
+    with pytest.raises(CheckpointError, match="NaN or infinity in 1 tensors .model.fuse.bias"):
         UvaPolicy.load(path)

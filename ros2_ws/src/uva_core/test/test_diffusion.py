@@ -2,7 +2,8 @@
 import pytest
 import torch
 
-from uva_core.diffusion import SAMPLERS, TrainingDiffusion, make_scheduler, sample
+from uva_core.config import SAMPLERS
+from uva_core.diffusion import TrainingDiffusion, make_scheduler, sample
 
 
 def perfect(clean):

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from uva_core import images, poses
 from uva_core.config import ObservationConfig
-from uva_core.observation import ObservationBuffer, ObservationNotReadyError, proprioception
+from uva_core.observation import POSE_HOLD_S, STEP_BACK_S, ObservationBuffer, ObservationNotReadyError, proprioception
 
 CONFIG = ObservationConfig(rate_hz=10.0, frame_offsets=(-12, -8, -4, 0), resize="area", max_frame_gap_s=0.06)
 
@@ -59,9 +63,80 @@ def test_a_gap_in_the_images_is_refused():
 
 def test_an_image_without_a_pose_near_it_is_refused():
     buffer = filled()
-    buffer.add_image(102.3, np.zeros((16, 16, 3), np.uint8))
+    buffer.add_image(102.1, np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(ObservationNotReadyError, match="no EEF pose for an image: the newest is 100 ms older"):
+        buffer.sample()
+
+
+def test_the_newest_pose_is_held_for_a_moment_only():
+    buffer = filled()
+    buffer.add_image(102.0 + POSE_HOLD_S, np.zeros((16, 16, 3), np.uint8))
+    assert buffer.sample().eef_pose[-1, 0, 3] == pytest.approx(2.0)
+    buffer.add_image(102.0 + POSE_HOLD_S + 0.01, np.zeros((16, 16, 3), np.uint8))
     with pytest.raises(ObservationNotReadyError):
         buffer.sample()
+
+
+def test_only_the_start_of_an_episode_is_padded_not_the_end_of_an_outage():
+    buffer = filled(pad_start=True)
+    buffer.add_pose(109.0, at(9.0), 0.0)
+    buffer.add_image(109.0, np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(ObservationNotReadyError, match="of 1.20 s ago"):
+        buffer.sample()
+    buffer.clear()
+    buffer.add_image(109.0, np.zeros((16, 16, 3), np.uint8))
+    buffer.add_pose(109.0, at(9.0), 0.0)
+    assert buffer.sample().eef_pose[0, 0, 3] == 9.0
+
+
+@pytest.mark.parametrize("step_s", [-5.0, -0.8, 1e6])
+def test_a_step_of_the_clock_starts_the_history_anew(step_s):
+    buffer = filled()
+    if step_s > 0:  # one stamp from the future, and then as before
+        buffer.add_pose(102.0 + step_s, at(0), 0.0)
+        buffer.add_image(102.0 + step_s, np.zeros((16, 16, 3), np.uint8))
+        step_s = 0.05
+    for i in range(30):
+        t = 102.0 + step_s + i / 20
+        assert buffer.add_pose(t, at(t), 0.0)
+        assert buffer.add_image(t, np.zeros((16, 16, 3), np.uint8))
+    observation = buffer.sample()
+    assert observation.stamp_s == pytest.approx(t)
+    assert observation.start_pose[0, 3] == pytest.approx(102.0 + step_s)
+
+
+STAMPS_S = st.one_of(
+    st.floats(0.0, 10.0), st.floats(allow_nan=True, allow_infinity=True), st.integers(0, 60).map((0.1).__mul__)
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["image", "pose", "both"]), STAMPS_S), max_size=40), st.booleans())
+def test_whatever_the_stamps_a_frame_is_near_the_wanted_time_or_padded(messages, pad_start):
+    buffer = ObservationBuffer(CONFIG, 1, pad_start=pad_start)
+    first_s = newest_s = math.nan  # of the images since the last step back
+    for kind, stamp_s in messages:
+        if kind != "image":
+            before = len(buffer._poses)
+            accepted = buffer.add_pose(stamp_s, at(0.0), 0.0)
+            if accepted and before and not buffer._images:
+                first_s = newest_s = math.nan
+        if kind != "pose":
+            accepted = buffer.add_image(stamp_s, np.zeros((1, 1, 3), np.uint8))
+            if accepted:
+                if not newest_s - stamp_s <= STEP_BACK_S:
+                    first_s = stamp_s
+                newest_s = stamp_s
+        try:
+            observation = buffer.sample()
+        except ObservationNotReadyError:
+            continue
+        assert observation.stamp_s == newest_s
+        for offset in CONFIG.frame_offsets:
+            wanted_s = newest_s + offset / CONFIG.rate_hz
+            chosen_s, _ = buffer._frame(wanted_s)
+            near = abs(chosen_s - wanted_s) <= CONFIG.max_frame_gap_s
+            assert near or (pad_start and chosen_s == first_s and wanted_s < first_s)
 
 
 def test_an_empty_buffer_says_what_is_missing():
@@ -75,8 +150,9 @@ def test_an_empty_buffer_says_what_is_missing():
 
 def test_stamps_that_go_back_and_values_that_are_not_finite_are_dropped():
     buffer = filled()
-    assert not buffer.add_image(101.0, np.zeros((16, 16, 3), np.uint8))
-    assert not buffer.add_pose(101.0, at(0), 0.0)
+    for stamp_s in (101.9, np.nan, np.inf):
+        assert not buffer.add_image(stamp_s, np.zeros((16, 16, 3), np.uint8))
+        assert not buffer.add_pose(stamp_s, at(0), 0.0)
     assert not buffer.add_pose(103.0, at(np.nan), 0.0)
     assert not buffer.add_pose(103.0, at(0), np.inf)
     assert buffer.sample().stamp_s == pytest.approx(102.0)
@@ -115,5 +191,7 @@ def test_other_images_are_refused():
         images.prepare(np.zeros((4, 4), np.uint8), 8, "area")
     with pytest.raises(ValueError, match="float32"):
         images.prepare(np.zeros((4, 4, 3), np.float32), 8, "area")
+    with pytest.raises(ValueError, match="at least one pixel, got 0 x 4"):
+        images.prepare(np.zeros((0, 4, 3), np.uint8), 8, "area")
     with pytest.raises(ValueError, match="unknown resize mode 'cubic'"):
         images.prepare(np.zeros((4, 4, 3), np.uint8), 8, "cubic")

@@ -46,6 +46,18 @@ def test_sampled_actions(case, mode):
     noise, steps = case["noise/action_init"][0], case["noise/action_steps"][0].transpose(0, 1)
     scheduler = make_scheduler("ddpm", 1000, 16, clip=1.0)
     case.check(f"{name}/actions", sample_actions(case.model, z, scheduler, noise, steps, TEMPERATURE))
+    chain: list[torch.Tensor] = []
+    rows = case.model.action_head.condition(z).flatten(0, 1)
+    sample(
+        case.model.action_head.net,
+        rows,
+        noise.flatten(0, 1),
+        scheduler,
+        temperature=TEMPERATURE,
+        step_noise=steps.transpose(0, 1).flatten(1, 2),
+        chain=chain,
+    )
+    case.check(f"{name}/action_chain", torch.stack(chain).view_as(case[f"{name}/action_chain"]))
     if f"{name}/actions_temperature_1" in case:
         case.check(f"{name}/actions_temperature_1", sample_actions(case.model, z, scheduler, noise, steps, 1.0))
 

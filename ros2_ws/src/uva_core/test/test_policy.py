@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+import uva_core.policy
 from uva_core.policy import ActionSequence, UvaPolicy
 from uva_core.sampling import Noise
 
@@ -47,11 +48,19 @@ def test_an_impossible_number_of_iterations_is_refused(tiny_policy, observation)
         tiny_policy.predict_video([observation], [0], iterations=17)
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
-def test_without_temperature_the_seed_only_sets_the_start(tiny_policy, observation, sampler):
-    sampling = replace(tiny_policy.config.sampling, sampler=sampler, action_steps=8, action_temperature=0.0)
-    first, again = (tiny_policy.predict_actions([observation], [0], sampling)[0] for _ in range(2))
-    assert (first.poses == again.poses).all()
+@pytest.mark.parametrize(("temperature", "noisy"), [(0.0, False), (0.95, True)])
+def test_without_temperature_no_noise_is_added(tiny_policy, observation, monkeypatch, temperature, noisy):
+    given = []
+    original = uva_core.policy.sample_actions
+
+    def spy(model, z, scheduler, noise, step_noise, temperature):
+        given.append(step_noise is not None)
+        return original(model, z, scheduler, noise, step_noise, temperature)
+
+    monkeypatch.setattr(uva_core.policy, "sample_actions", spy)
+    sampling = replace(tiny_policy.config.sampling, action_steps=4, action_temperature=temperature)
+    tiny_policy.predict_actions([observation], [0], sampling)
+    assert given == [noisy]
 
 
 def test_the_latent_depends_on_the_robot_state(tiny_policy, observation):

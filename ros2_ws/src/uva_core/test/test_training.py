@@ -8,9 +8,11 @@ import pytest
 import torch
 import zarr
 
-from uva_core.data.replay_buffer import ReplayBuffer
+from uva_core import images
+from uva_core.data.replay_buffer import UMI_RATE_HZ, ReplayBuffer
 from uva_core.data.windows import Windows
 from uva_core.modes import MaskMode
+from uva_core.observation import ObservationBuffer, proprioception
 from uva_core.policy import UvaPolicy
 from uva_core.training import uva as uva_training
 from uva_core.training.recipes import UvaRecipe
@@ -74,6 +76,7 @@ def test_data_without_actions_takes_the_next_pose_for_the_action(buffer_path, ti
     for key in ("camera0_rgb", "robot0_eef_pos", "robot0_eef_rot_axis_angle", "robot0_gripper_width"):
         plain.create_array(f"data/{key}", data=source[f"data/{key}"][:])
     plain.create_array("meta/episode_ends", data=source["meta/episode_ends"][:])
+    assert ReplayBuffer(tmp_path / "plain.zarr").rate_hz == UMI_RATE_HZ
     buffer = ReplayBuffer(tmp_path / "plain.zarr")
     assert buffer.action_pose[3, 0, 3] == pytest.approx(0.04)
     assert buffer.action_pose[19, 0, 3] == pytest.approx(0.19)
@@ -94,7 +97,7 @@ def test_every_mode_is_in_every_batch_after_the_video_stage():
     assert set(recipe.modes(4)) <= {MaskMode.VIDEO, MaskMode.FORWARD_DYNAMICS}
 
 
-def test_training_lowers_the_loss_and_resumes_where_it_stopped(tmp_path, tiny_config, buffer_path, windows):
+def test_training_lowers_the_loss(tmp_path, tiny_config, buffer_path, windows):
     recipe = UvaRecipe(
         steps=30,
         learning_rate=3e-3,
@@ -126,7 +129,73 @@ def test_training_lowers_the_loss_and_resumes_where_it_stopped(tmp_path, tiny_co
     before = fresh(data.batch(modes), modes).total.item()
     assert after < before
 
-    args.resume = True
-    longer = UvaRecipe(**{**vars(recipe), "steps": 32})
-    uva_training.train(policy, data, longer, args)
-    assert '{"step": 32}' in (tmp_path / "state" / "progress.json").read_text()
+
+class PowerCutError(Exception):
+    pass
+
+
+def test_a_run_that_was_cut_and_resumed_ends_where_an_uninterrupted_one_does(
+    tmp_path, tiny_config, buffer_path, windows, monkeypatch
+):
+    recipe = UvaRecipe(
+        steps=12, learning_rate=3e-3, warmup_steps=2, normalizer_minimum_range=0.1, windows={"policy": 2, "video": 2}
+    )
+    tokenizer = UvaPolicy(tiny_config).tokenizer
+
+    def run(folder, *, cut_at=None, resume=False, recipe=recipe):
+        torch.manual_seed(5)
+        policy = uva_training.prepare_policy(tiny_config, tokenizer, windows, recipe)
+        latents = uva_training.cached_latents(policy, ReplayBuffer(buffer_path), tmp_path / "latents.safetensors")
+        data = uva_training.LatentWindows(policy, latents, windows)
+        draw, calls = data.batch, []
+
+        def batch(modes):
+            calls.append(1)
+            if len(calls) == cut_at:
+                raise PowerCutError
+            return draw(modes)
+
+        data.batch = batch
+        folder.mkdir(exist_ok=True)
+        args = argparse.Namespace(out=folder, seed=0, resume=resume, save_every=5, precision="no")
+        uva_training.train(policy, data, recipe, args)
+        return len(calls), UvaPolicy.load(folder / uva_training.POLICY_FILE)
+
+    _, whole = run(tmp_path / "whole")
+    with pytest.raises(PowerCutError):
+        run(tmp_path / "cut", cut_at=9)
+    steps, resumed = run(tmp_path / "cut", resume=True)
+    assert steps == 12 - 5
+    for (name, a), b in zip(whole.named_parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(a, b, msg=name)
+
+    other = UvaRecipe(**{**vars(recipe), "learning_rate": 1e-3})
+    with pytest.raises(ValueError, match="another configuration, tokenizer, recipe or data"):
+        run(tmp_path / "cut", resume=True, recipe=other)
+    with pytest.raises(ValueError, match="nothing to resume from"):
+        run(tmp_path / "new", resume=True)
+
+
+def test_data_of_another_rate_or_without_an_expert_is_refused(buffer_path, tiny_config):
+    buffer = ReplayBuffer(buffer_path)
+    buffer.rate_hz = 60.0
+    with pytest.raises(ValueError, match="60.0 steps a second, the observations 10.0"):
+        Windows(buffer, tiny_config.model, tiny_config.observation)
+    buffer = ReplayBuffer(buffer_path)
+    buffer.is_expert[:] = False
+    with pytest.raises(ValueError, match="nothing to imitate"):
+        Windows(buffer, tiny_config.model, tiny_config.observation)
+
+
+def test_training_windows_and_the_live_buffer_see_the_same(buffer_path, tiny_config, windows):
+    """One recorded episode through both: equal frames and equal robot states."""
+    buffer, start = ReplayBuffer(buffer_path), LENGTHS[0]
+    live = ObservationBuffer(tiny_config.observation, 64, pad_start=True)
+    for step in range(start, start + 15):
+        live.add_pose((step - start) / 10, buffer.pose[step], float(buffer.gripper_width[step]))
+        live.add_image((step - start) / 10, buffer.images[step])
+        seen = live.sample()
+        stored = images.prepare(np.stack([buffer.images[int(i)] for i in windows.history[step]]), 64, "area")
+        assert (seen.frames == stored).all()
+        state = proprioception(seen.eef_pose, seen.gripper_width, seen.start_pose, absolute=True)
+        np.testing.assert_allclose(state, windows.proprioception[step].numpy(), atol=1e-6)

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -19,16 +18,11 @@ class CheckpointError(RuntimeError):
     """A checkpoint that cannot be used; the message says which and why."""
 
 
-def save(
-    path: str | Path, tensors: dict[str, Tensor], config: dict[str, Any], dtype: torch.dtype | None = None
-) -> None:
-    """Write `tensors` and `config` to `path`, whole or not at all; floating-point tensors as `dtype` when given."""
+def save(path: str | Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
+    """Write `tensors` and `config` to `path`, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    ready = {
-        name: (t.to(dtype) if dtype and t.is_floating_point() else t).detach().contiguous()
-        for name, t in tensors.items()
-    }
+    ready = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     temporary = path.with_name(path.name + ".part")
     save_file(ready, temporary, metadata={"format": FORMAT, "config": json.dumps(config)})
     temporary.replace(path)
@@ -51,14 +45,18 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from None
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path} is no {FORMAT} checkpoint (its format: {metadata.get('format', 'none')})")
-    return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}, json.loads(metadata["config"])
+    try:
+        config = json.loads(metadata["config"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} has no readable configuration: {error!r}") from None
+    return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}, config
 
 
 def load_module(module: nn.Module, tensors: dict[str, Tensor], prefix: str, path: str | Path) -> None:
     """Fill `module` with the tensors under `prefix`.
 
     Raises:
-        CheckpointError: tensors missing, left over, or of another shape; the message names up to three of each.
+        CheckpointError: tensors missing, left over, of another shape (up to three of each are named) or not finite.
     """
     own = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
     expected = module.state_dict()
@@ -74,4 +72,7 @@ def load_module(module: nn.Module, tensors: dict[str, Tensor], prefix: str, path
     told = [f"{len(names)} {kind} ({', '.join(names[:3])})" for kind, names in problems.items() if names]
     if told:
         raise CheckpointError(f"{path} does not fit its configuration: {'; '.join(told)}")
+    broken = sorted(name for name, tensor in own.items() if not tensor.isfinite().all())
+    if broken:
+        raise CheckpointError(f"{path} holds NaN or infinity in {len(broken)} tensors ({', '.join(broken[:3])})")
     module.load_state_dict(own)

@@ -9,6 +9,17 @@ from typing import Any, TypeVar, get_type_hints
 
 T = TypeVar("T")
 
+RESIZE_MODES = ("bilinear", "area")
+SAMPLERS = ("ddpm", "ddim")
+MIN_STEPS, MAX_STEPS = 2, 1000  # of denoising
+
+
+def _require_positive(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not (isinstance(value, (int, float)) and value > 0):
+            raise ValueError(f"{name} must be a positive number, got {value!r}")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -44,6 +55,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Reject impossible combinations."""
+        _require_positive(
+            self, "latent_size", "latent_channels", "patch_size", "frames", "width", "heads", "action_steps"
+        )
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
         if self.latent_size % self.patch_size:
@@ -90,6 +104,15 @@ class TokenizerConfig:
     scaling_factor: float = 0.2325
     sample_posterior: bool = True  # official inference feeds a sample of the posterior; False: its mean
 
+    def __post_init__(self) -> None:
+        """Reject sizes that do not divide."""
+        _require_positive(self, "image_size", "pixel_unshuffle", "latent_channels", "layers_per_block", "norm_groups")
+        if self.image_size % self.stride:
+            raise ValueError(f"image_size {self.image_size} is not divisible by the tokenizer's stride {self.stride}")
+        for channels in self.block_out_channels:
+            if channels % self.norm_groups:
+                raise ValueError(f"{channels} channels are not divisible by {self.norm_groups} norm groups")
+
     @property
     def stride(self) -> int:
         """Pixels per latent cell."""
@@ -118,6 +141,20 @@ class ObservationConfig:
     max_frame_gap_s: float = 0.1  # an image further than this from the wanted time is not used
     smooth_actions: int = 3  # width of the moving average over a predicted chunk; 1: none
 
+    def __post_init__(self) -> None:
+        """Reject what could only fail at the first image."""
+        _require_positive(self, "rate_hz", "max_frame_gap_s", "smooth_actions")
+        if len(self.frame_offsets) < 2 or list(self.frame_offsets) != sorted(set(self.frame_offsets)):
+            raise ValueError(f"frame_offsets {self.frame_offsets} do not ascend")
+        if self.frame_offsets[-1] != 0:
+            raise ValueError(f"frame_offsets {self.frame_offsets} do not end at 0, the newest observation")
+        if self.resize not in RESIZE_MODES:
+            raise ValueError(f"unknown resize mode '{self.resize}'; choose one of: {', '.join(RESIZE_MODES)}")
+        if self.smooth_actions % 2 == 0:
+            raise ValueError(f"smooth_actions {self.smooth_actions} is even")
+        if self.first_action_step < 0:
+            raise ValueError(f"first_action_step {self.first_action_step} is negative")
+
 
 @dataclass(frozen=True)
 class SamplingConfig:
@@ -132,6 +169,17 @@ class SamplingConfig:
         0.0  # keeps predicted latents in [-clip, clip]; 0: no limit, as published. The first of few steps
     )
     # divides by 5e-5, which a briefly trained network does not survive without
+
+    def __post_init__(self) -> None:
+        """Reject samplers and step counts that diffusers would refuse later."""
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"unknown sampler '{self.sampler}'; choose one of: {', '.join(SAMPLERS)}")
+        for name in ("action_steps", "video_steps"):
+            if not MIN_STEPS <= getattr(self, name) <= MAX_STEPS:
+                raise ValueError(f"{name} is {getattr(self, name)}; choose {MIN_STEPS} to {MAX_STEPS}")
+        for name in ("action_temperature", "video_temperature", "video_clip"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} is negative")
 
 
 @dataclass(frozen=True)
@@ -167,21 +215,26 @@ def to_dict(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def from_dict(cls: type[T], values: dict[str, Any]) -> T:
+def from_dict(cls: type[T], values: Any) -> T:
     """Build configuration `cls` from nested dicts.
 
     Raises:
-        ValueError: a key that `cls` does not have; the message names it and the known ones.
+        ValueError: a key that `cls` does not have, or a value of another type; the message names it.
     """
+    if not isinstance(values, dict):
+        raise ValueError(f"{cls.__name__} must be a mapping, got {values!r}")
     types = get_type_hints(cls)
     unknown = sorted(values.keys() - types.keys())
     if unknown:
         raise ValueError(f"{cls.__name__} has no field {', '.join(unknown)}; known: {', '.join(types)}")
     arguments: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, dict) and dataclasses.is_dataclass(types[name]):
+        if dataclasses.is_dataclass(types[name]):
             value = from_dict(types[name], value)
         elif isinstance(value, list):
             value = tuple(value)
         arguments[name] = value
-    return cls(**arguments)
+    try:
+        return cls(**arguments)
+    except TypeError as error:  # a comparison or division of the wrong type
+        raise ValueError(f"{cls.__name__}: {error}") from None

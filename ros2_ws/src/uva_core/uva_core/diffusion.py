@@ -18,7 +18,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
-SAMPLERS = ("ddpm", "ddim")
+from uva_core.config import SAMPLERS
 
 Scheduler: TypeAlias = DDPMScheduler | DDIMScheduler
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]

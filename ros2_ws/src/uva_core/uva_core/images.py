@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-RESIZE_MODES = ("bilinear", "area")
+from uva_core.config import RESIZE_MODES
 
 
 def prepare(images: NDArray[np.uint8] | Tensor, size: int, resize: str) -> Tensor:
@@ -24,7 +24,7 @@ def prepare(images: NDArray[np.uint8] | Tensor, size: int, resize: str) -> Tenso
         (..., 3, size, size) float32 in [-1, 1].
 
     Raises:
-        ValueError: another dtype, shape or resize mode.
+        ValueError: another dtype, shape or resize mode, or no pixels.
     """
     if resize not in RESIZE_MODES:
         raise ValueError(f"unknown resize mode '{resize}'; choose one of: {', '.join(RESIZE_MODES)}")
@@ -33,6 +33,8 @@ def prepare(images: NDArray[np.uint8] | Tensor, size: int, resize: str) -> Tenso
         raise ValueError(f"expected (..., H, W, 3) uint8 RGB images, got {tuple(images.shape)} {images.dtype}")
     height, width = images.shape[-3:-1]
     side = min(height, width)
+    if not side:
+        raise ValueError(f"expected images of at least one pixel, got {height} x {width}")
     top, left = (height - side) // 2, (width - side) // 2
     images = images[..., top : top + side, left : left + side, :]
     x = images.reshape(-1, side, side, 3).permute(0, 3, 1, 2).float() / 255

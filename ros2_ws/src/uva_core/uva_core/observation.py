@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import bisect
+import logging
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -14,6 +16,16 @@ from torch import Tensor
 
 from uva_core import images, poses
 from uva_core.config import ObservationConfig
+
+_LOGGER = logging.getLogger(__name__)
+
+STEP_BACK_S = 0.5
+"""A stamp this much older than the newest one [s] is no late message: the clock was set, or a recording starts anew."""
+
+POSE_HOLD_S = 0.02
+"""The newest EEF pose stands for an image that is at most this much newer [s], until the next pose is there."""
+
+_ROUNDING_S = 1e-6  # stamps of today as floats are 2.4e-7 s apart
 
 
 class ObservationNotReadyError(RuntimeError):
@@ -73,8 +85,12 @@ class ObservationBuffer:
     """Keeps the recent past and cuts observations from it at the model's frame times.
 
     Images are taken by nearest stamp, poses interpolated (linear and slerp) at the same stamps. Nothing is
-    extrapolated: a wanted time without data is an error that says so, except before the first image of an episode,
-    where the first one stands in for as long as `pad_start` allows (a robot that stood still).
+    extrapolated, but that the newest pose is held for `POSE_HOLD_S`: a wanted time without data is an error that says
+    so. With `pad_start` the first image and pose of an episode stand in for what was before (a robot that stood
+    still), while they are remembered: not after an outage.
+
+    An episode starts with `clear`, and with a stamp `STEP_BACK_S` older than the one before it: the buffer then
+    forgets everything, because times before and after a step of the clock cannot be compared.
     """
 
     def __init__(self, config: ObservationConfig, image_size: int, *, pad_start: bool = False) -> None:
@@ -82,39 +98,57 @@ class ObservationBuffer:
         self.config = config
         self.image_size = image_size
         self.pad_start = pad_start
+        self._images: deque[tuple[float, Tensor]] = deque()
+        self._poses: deque[tuple[float, NDArray[np.float64], float]] = deque()
+        self._capacity_s = 2 * self._history_s + 1.0
         self.clear()
 
     def clear(self) -> None:
         """Forget everything, e.g. at the start of an episode."""
-        capacity = 2 * self._history_s + 1.0
-        self._images: deque[tuple[float, Tensor]] = deque()
-        self._poses: deque[tuple[float, NDArray[np.float64], float]] = deque()
+        self._images.clear()
+        self._poses.clear()
         self._start_pose: NDArray[np.float64] | None = None
-        self._capacity_s = capacity
+        self._first_image_s = self._first_pose_s = math.nan
 
     @property
     def _history_s(self) -> float:
         return -min(self.config.frame_offsets) / self.config.rate_hz
 
     def add_image(self, stamp_s: float, image: NDArray[np.uint8]) -> bool:
-        """Add an RGB image (H, W, 3). Returns False (and drops it) when its stamp is not newer than the last one."""
-        if self._images and stamp_s <= self._images[-1][0]:
+        """Add an RGB image (H, W, 3). Returns False (and drops it) when its stamp is not newer than the last one.
+
+        Raises:
+            ValueError: not an RGB image, or an empty one.
+        """
+        prepared = images.prepare(image, self.image_size, self.config.resize)
+        if not self._is_newer(stamp_s, self._images):
             return False
-        self._images.append((stamp_s, images.prepare(image, self.image_size, self.config.resize)))
+        if not self._images:
+            self._first_image_s = stamp_s
+        self._images.append((stamp_s, prepared))
         self._forget(self._images, stamp_s)
         return True
 
     def add_pose(self, stamp_s: float, eef_pose: NDArray[np.float64], gripper_width: float) -> bool:
         """Add a measured EEF pose (4, 4) and gripper width. Returns False when not newer, or not finite."""
-        if self._poses and stamp_s <= self._poses[-1][0]:
-            return False
         if not (np.isfinite(eef_pose).all() and np.isfinite(gripper_width)):
             return False
+        if not self._is_newer(stamp_s, self._poses):
+            return False
         if self._start_pose is None:
-            self._start_pose = eef_pose
+            self._start_pose, self._first_pose_s = eef_pose, stamp_s
         self._poses.append((stamp_s, eef_pose, gripper_width))
         self._forget(self._poses, stamp_s)
         return True
+
+    def _is_newer(self, stamp_s: float, queue: deque) -> bool:
+        """Tell whether the stamp can follow those in the queue; after a step back of time that is now empty."""
+        if not math.isfinite(stamp_s):
+            return False
+        if queue and stamp_s < queue[-1][0] - STEP_BACK_S:
+            _LOGGER.warning("stamps step back by %.2f s: the history is forgotten", queue[-1][0] - stamp_s)
+            self.clear()
+        return not queue or stamp_s > queue[-1][0]
 
     def _forget(self, queue: deque, now_s: float) -> None:
         while queue[0][0] < now_s - self._capacity_s:
@@ -144,7 +178,7 @@ class ObservationBuffer:
         right = bisect.bisect_left(stamps, wanted_s)
         nearest = min((i for i in (right - 1, right) if 0 <= i < len(stamps)), key=lambda i: abs(stamps[i] - wanted_s))
         gap = abs(stamps[nearest] - wanted_s)
-        padded = self.pad_start and wanted_s < stamps[0]
+        padded = self.pad_start and wanted_s < stamps[0] == self._first_image_s
         if gap > self.config.max_frame_gap_s and not padded:
             raise ObservationNotReadyError(
                 f"no image within {self.config.max_frame_gap_s * 1e3:.0f} ms of {stamps[-1] - wanted_s:.2f} s ago "
@@ -155,13 +189,17 @@ class ObservationBuffer:
     def _pose(self, stamp_s: float) -> tuple[NDArray[np.float64], float]:
         stamps = [stamp for stamp, _, _ in self._poses]
         right = bisect.bisect_left(stamps, stamp_s)
-        if right == len(stamps) or (right == 0 and stamps[0] != stamp_s):
-            edge = 0 if right == 0 else -1
-            gap = abs(stamps[edge] - stamp_s)
-            if gap > self.config.max_frame_gap_s and not (self.pad_start and right == 0):
-                raise ObservationNotReadyError(f"no EEF pose within {gap * 1e3:.0f} ms of an image")
-            _, pose, width = self._poses[edge]
-            return pose, width
+        if right == len(stamps):
+            if not stamps or stamp_s - stamps[-1] > POSE_HOLD_S + _ROUNDING_S:
+                newest = f"the newest is {(stamp_s - stamps[-1]) * 1e3:.0f} ms older" if stamps else "there is none"
+                raise ObservationNotReadyError(f"no EEF pose for an image: {newest}")
+            return self._poses[-1][1:]
+        if right == 0 and stamps[0] != stamp_s:
+            if not (self.pad_start and stamps[0] == self._first_pose_s):
+                raise ObservationNotReadyError(
+                    f"no EEF pose for an image: the oldest is {(stamps[0] - stamp_s) * 1e3:.0f} ms newer"
+                )
+            return self._poses[0][1:]
         before, after = self._poses[max(right - 1, 0)], self._poses[right]
         if after[0] == stamp_s:
             return after[1], after[2]

@@ -84,14 +84,16 @@ class UvaPolicy(nn.Module):
         tensors, values = checkpoint.load(path)
         try:
             policy = cls(from_dict(UvaConfig, values))
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise checkpoint.CheckpointError(f"{path}: {error}") from None
         checkpoint.load_module(policy, tensors, "", path)
         return policy
 
     def save(self, path: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write weights and configuration to one safetensors file."""
-        checkpoint.save(path, self.state_dict(), to_dict(self.config), dtype)
+        """Write weights (as `dtype` when given), normalizers and configuration to one safetensors file."""
+        weights = {name for name, _ in self.named_parameters()}
+        tensors = {n: t.to(dtype) if dtype and n in weights else t for n, t in self.state_dict().items()}
+        checkpoint.save(path, tensors, to_dict(self.config))
 
     def make_buffer(self, *, pad_start: bool = False) -> ObservationBuffer:
         """Return an empty observation buffer that feeds this policy."""

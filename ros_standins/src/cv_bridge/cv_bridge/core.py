@@ -86,9 +86,7 @@ class CvBridge:
         try:
             _, encoded = cv2.imencode(f".{dst_format}", cvim)
         except cv2.error as error:
-            raise CvBridgeError(
-                f"cannot encode an image of {cvim.dtype} {cvim.shape} as '{dst_format}'"
-            ) from error
+            raise CvBridgeError(f"cannot encode an image of {cvim.dtype} {cvim.shape} as '{dst_format}'") from error
         return CompressedImage(format=dst_format, data=array("B", encoded.tobytes()))
 
 

@@ -48,9 +48,7 @@ def parse(name: str) -> Encoding:
         return Encoding(name, np.dtype(f"uint{bits}"), channels, layout)
     if match := _GENERIC.fullmatch(name):
         return Encoding(name, np.dtype(_DEPTHS[match[1]]), int(match[2] or 1))
-    raise ValueError(
-        f"unknown encoding '{name}': known are {', '.join(_COLOURS)} and generic ones like 8UC3, 32FC1"
-    )
+    raise ValueError(f"unknown encoding '{name}': known are {', '.join(_COLOURS)} and generic ones like 8UC3, 32FC1")
 
 
 def generic_name(image: NDArray) -> str:

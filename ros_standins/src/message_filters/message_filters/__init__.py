@@ -40,15 +40,11 @@ class SimpleFilter:
 class Subscriber(SimpleFilter):
     """A subscription as a filter. Takes what `node.create_subscription` takes, without the callback."""
 
-    def __init__(
-        self, node: Any, msg_type: Any, topic: str, /, *, qos_profile: Any = 10, **kwargs: Any
-    ) -> None:
+    def __init__(self, node: Any, msg_type: Any, topic: str, /, *, qos_profile: Any = 10, **kwargs: Any) -> None:
         super().__init__()
         self.node = node
         self.topic = topic
-        self.sub = node.create_subscription(
-            msg_type, topic, self.signalMessage, qos_profile=qos_profile, **kwargs
-        )
+        self.sub = node.create_subscription(msg_type, topic, self.signalMessage, qos_profile=qos_profile, **kwargs)
 
     def getTopic(self) -> str:  # noqa: N802 - the real one's name
         """Return the topic as it was given."""

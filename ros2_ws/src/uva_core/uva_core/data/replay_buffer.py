@@ -2,7 +2,7 @@
 """Read a replay buffer in the UMI layout: a zarr group with `data/<key>` (steps first) and `meta/episode_ends`.
 
 Keys read: `camera0_rgb` (T, H, W, 3) uint8, `robot0_eef_pos` (T, 3) m, `robot0_eef_rot_axis_angle` (T, 3) rad,
-`robot0_gripper_width` (T, 1) m, `robot0_demo_start_pose` (T, 6).
+`robot0_gripper_width` (T, 1) m; and the attribute `rate_hz` (UMI's 59.94 where there is none).
 Optional: `action` (T, 7) the executed EEF target (position, rotation vector, width), `expert_action` (T, 7) what a
 flawless expert would have commanded in that state, `is_expert` (T,) whether the step may be imitated. Without them
 (data from a hand-held gripper) the pose reached at the next step is the action, and every step may be imitated.
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from uva_core import poses
 
+UMI_RATE_HZ = 59.94
 REQUIRED = ("camera0_rgb", "robot0_eef_pos", "robot0_eef_rot_axis_angle", "robot0_gripper_width")
 
 
@@ -47,7 +48,7 @@ class ReplayBuffer:
             return np.asarray(root[f"data/{key}"], dtype=np.float64)
 
         self.images: Any = root["data/camera0_rgb"]  # zarr array, read in slices
-        self.rate_hz = float(str(root.attrs.get("rate_hz", 20.0)))
+        self.rate_hz = float(str(root.attrs.get("rate_hz", UMI_RATE_HZ)))
         self.episode_ends: NDArray[np.int64] = np.asarray(root["meta/episode_ends"], dtype=np.int64)
         self.pose = poses.matrix_from_rotation_vector(read("robot0_eef_pos"), read("robot0_eef_rot_axis_angle"))
         self.gripper_width = read("robot0_gripper_width").reshape(-1)

@@ -21,10 +21,12 @@ def frame_indices(buffer: ReplayBuffer, offsets: NDArray[np.int64]) -> NDArray[n
 
 
 def relative_actions(
-    buffer: ReplayBuffer, pose: NDArray[np.float64], width: NDArray[np.float64], steps: int
+    buffer: ReplayBuffer, pose: NDArray[np.float64], width: NDArray[np.float64], index: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Action chunks (T, steps, 10) relative to the EEF pose at each step (UMI's `relative`, one base per chunk)."""
-    index = frame_indices(buffer, np.arange(steps))
+    """Action chunks (T, S, 10) of the steps `index` (T, S), relative to the EEF pose at each step.
+
+    One base pose for a whole chunk (UMI's `relative`).
+    """
     relative = poses.relative_to(buffer.pose[:, None], pose[index])
     return poses.encode(relative, width[index])
 
@@ -40,30 +42,34 @@ class Windows:
     """
 
     def __init__(self, buffer: ReplayBuffer, model: ModelConfig, observation: ObservationConfig) -> None:
-        """Cut the windows of `buffer`."""
+        """Cut the windows of `buffer`.
+
+        Raises:
+            ValueError: the buffer has another rate than the observations, or no window that may be imitated.
+        """
+        if abs(buffer.rate_hz - observation.rate_hz) > 0.01 * observation.rate_hz:
+            raise ValueError(f"the data has {buffer.rate_hz} steps a second, the observations {observation.rate_hz}")
         history = np.array(observation.frame_offsets)
         stride = int(history[-1] - history[-2])
         future = stride * np.arange(1, model.frames + 1)
         history_index = frame_indices(buffer, history)
+        # The action of a step is what is to be reached one step later.
+        ahead = frame_indices(buffer, np.arange(model.action_steps) + observation.first_action_step - 1)
         self.history = torch.from_numpy(history_index)
         self.future = torch.from_numpy(frame_indices(buffer, future))
-        self.actions = self._float(
-            relative_actions(buffer, buffer.action_pose, buffer.action_width, model.action_steps)
-        )
-        self.expert_actions = self._float(
-            relative_actions(buffer, buffer.expert_pose, buffer.expert_width, model.action_steps)
-        )
-        start = buffer.pose[buffer.episode_start]
+        self.actions = self._float(relative_actions(buffer, buffer.action_pose, buffer.action_width, ahead))
+        self.expert_actions = self._float(relative_actions(buffer, buffer.expert_pose, buffer.expert_width, ahead))
         self.proprioception = self._float(
             proprioception(
                 buffer.pose[history_index],
                 buffer.gripper_width[history_index],
-                start,
+                buffer.pose[buffer.episode_start],
                 absolute=observation.absolute_proprioception,
             )
         )
-        ahead = frame_indices(buffer, np.arange(model.action_steps))
         self.imitable = torch.from_numpy(np.flatnonzero(buffer.is_expert[ahead].all(axis=1)))
+        if len(self.imitable) == 0:
+            raise ValueError(f"no {model.action_steps} steps in a row are an expert's: nothing to imitate")
 
     @staticmethod
     def _float(values: NDArray[np.float64]) -> Tensor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training recipes: every number a run depends on, kept with the preset and copied into the run's folder."""
+"""Training recipes: every number a run depends on, kept with the preset, and written to the run's folder."""
 
 from __future__ import annotations
 

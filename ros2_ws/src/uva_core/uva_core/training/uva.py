@@ -5,7 +5,7 @@
     accelerate launch --cpu --num_processes 2 -m uva_core.training.uva ...   # data parallel
 
 The run's folder holds the tokenizer, the state to resume from (`--resume`) and, at every save and at the end,
-`policy.safetensors`: averaged weights, normalizers and configuration in one file.
+`policy.safetensors`: averaged weights, normalizers and configuration in one file. Trains on CPUs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ from tqdm import tqdm
 
 from uva_core import checkpoint, images, presets
 from uva_core.checkpoint import CheckpointError
-from uva_core.config import UvaConfig, from_dict
+from uva_core.config import UvaConfig, from_dict, to_dict
 from uva_core.data.replay_buffer import ReplayBuffer
 from uva_core.data.windows import Windows
 from uva_core.diffusion import TrainingDiffusion
@@ -42,7 +43,6 @@ from uva_core.training.recipes import UvaRecipe
 
 POLICY_FILE = "policy.safetensors"
 LATENTS_FILE = "latents.safetensors"
-ATTENTION = SDPBackend.FLASH_ATTENTION if torch.cuda.is_available() else SDPBackend.MATH
 IMITATION = (MaskMode.POLICY, MaskMode.POLICY_PLANNER)
 
 
@@ -71,7 +71,8 @@ def encode_frames(policy: UvaPolicy, buffer: ReplayBuffer, chunk: int = 256) -> 
             frames = images.prepare(pictures, config.tokenizer.image_size, config.observation.resize)
             for name, value in zip(parts, policy.tokenizer.moments(frames), strict=True):
                 parts[name].append(value)
-    return {name: torch.cat(values) for name, values in parts.items()}
+    # Noise is drawn in the order of memory: the layout of a convolution would make it differ from what the cache gives.
+    return {name: torch.cat(values).contiguous() for name, values in parts.items()}
 
 
 def cached_latents(policy: UvaPolicy, buffer: ReplayBuffer, path: Path) -> dict[str, Tensor]:
@@ -143,49 +144,81 @@ def prepare_policy(config: UvaConfig, tokenizer: Tokenizer, windows: Windows, re
     return policy
 
 
+class RunState:
+    """All that a run resumes from, in one folder that is replaced as a whole."""
+
+    def __init__(self, folder: Path, accelerator: Accelerator, ema: EMAModel, identity: str) -> None:
+        """`identity` stands for what must not change between start and resume."""
+        self.folder, self.accelerator, self.ema, self.identity = folder, accelerator, ema, identity
+
+    def save(self, step: int) -> None:
+        """Write the state after `step` steps."""
+        fresh = self.folder.with_name("state.new")
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(str(fresh))
+        if self.accelerator.is_main_process:
+            torch.save(self.ema.state_dict(), fresh / "ema.pt")
+            (fresh / "progress.json").write_text(json.dumps({"step": step, "identity": self.identity}))
+            shutil.rmtree(self.folder, ignore_errors=True)
+            fresh.rename(self.folder)
+        self.accelerator.wait_for_everyone()
+
+    def load(self) -> int:
+        """Restore everything, random numbers included, and return the step to go on from.
+
+        Raises:
+            ValueError: nothing to resume from, or the run was started with other data, tokenizer or recipe.
+        """
+        path = self.folder / "progress.json"
+        if not path.exists():
+            raise ValueError(f"nothing to resume from: no {path}")
+        progress = json.loads(path.read_text())
+        if progress["identity"] != self.identity:
+            raise ValueError(f"{self.folder} belongs to a run with another configuration, tokenizer, recipe or data")
+        self.accelerator.load_state(str(self.folder))
+        self.ema.load_state_dict(torch.load(self.folder / "ema.pt", weights_only=True))
+        return int(progress["step"])
+
+
+def run_identity(policy: UvaPolicy, data: LatentWindows, recipe: UvaRecipe, seed: int) -> str:
+    """Return a hash of what determines a run, except its length."""
+    fixed = [to_dict(policy.config), to_dict(recipe) | {"steps": None}, len(data.windows), seed]
+    digest = hashlib.sha256(json.dumps(fixed).encode())
+    for normalizer in (policy.action_normalizer, policy.proprioception_normalizer):
+        digest.update(normalizer.scale.numpy().tobytes())
+    digest.update(data.mean[::1000].numpy().tobytes())
+    return digest.hexdigest()
+
+
 def train(policy: UvaPolicy, data: LatentWindows, recipe: UvaRecipe, args: argparse.Namespace) -> None:
     """Run the optimization; saves to `args.out` every `args.save_every` steps and at the end."""
-    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=args.precision)
+    accelerator = Accelerator(cpu=True, mixed_precision=args.precision)
     torch.manual_seed(args.seed * 1000 + accelerator.process_index)
     step_module = TrainingStep(policy.model, recipe.action_draws)
     optimizer = torch.optim.AdamW(
-        parameter_groups(policy.model, recipe.weight_decay),
-        lr=recipe.learning_rate,
-        betas=recipe.betas,
-        fused=True,
+        parameter_groups(policy.model, recipe.weight_decay), lr=recipe.learning_rate, betas=recipe.betas, fused=True
     )
     ema = EMAModel(
-        policy.model.parameters(),
-        decay=recipe.ema_max,
-        use_ema_warmup=True,
-        inv_gamma=1.0,
-        power=recipe.ema_power,
+        policy.model.parameters(), decay=recipe.ema_max, use_ema_warmup=True, inv_gamma=1.0, power=recipe.ema_power
     )
     schedule = get_cosine_schedule_with_warmup(optimizer, recipe.warmup_steps, recipe.steps)
     wrapped, optimizer = accelerator.prepare(step_module, optimizer)
     accelerator.register_for_checkpointing(schedule)
-    state_folder = args.out / "state"
-    start = 0
-    if args.resume and (state_folder / "progress.json").exists():
-        accelerator.load_state(str(state_folder))
-        start = json.loads((state_folder / "progress.json").read_text())["step"]
-        ema.load_state_dict(torch.load(state_folder / "ema.pt", weights_only=True))
-        torch.manual_seed(args.seed * 1000 + accelerator.process_index + start)
+    state = RunState(args.out / "state", accelerator, ema, run_identity(policy, data, recipe, args.seed))
+    start = state.load() if args.resume else 0
 
     def save(step: int) -> None:
-        accelerator.wait_for_everyone()
-        accelerator.save_state(str(state_folder))
+        state.save(step)
         if accelerator.is_main_process:
-            torch.save(ema.state_dict(), state_folder / "ema.pt")
-            (state_folder / "progress.json").write_text(json.dumps({"step": step}))
             ema.store(policy.model.parameters())
             ema.copy_to(policy.model.parameters())
             policy.save(args.out / POLICY_FILE, torch.float16)
             ema.restore(policy.model.parameters())
-        accelerator.wait_for_everyone()
 
+    if accelerator.is_main_process:
+        (args.out / "recipe.json").write_text(json.dumps(to_dict(recipe), indent=2) + "\n")
     running: dict[str, float] = {}
-    log = (args.out / "log.jsonl").open("a")
+    log = (args.out / "log.jsonl").open("a" if args.resume else "w")
     bar = tqdm(
         range(start, recipe.steps),
         "uva",
@@ -196,7 +229,7 @@ def train(policy: UvaPolicy, data: LatentWindows, recipe: UvaRecipe, args: argpa
     for step in bar:
         modes = recipe.modes(step)
         # The flash kernel's backward pass is six times slower than plain matrices on a CPU at this sequence length.
-        with accelerator.autocast(), sdpa_kernel(ATTENTION):
+        with accelerator.autocast(), sdpa_kernel(SDPBackend.MATH):
             losses = wrapped(data.batch(modes), modes)
             accelerator.backward(losses.total)
         accelerator.clip_grad_norm_(policy.model.parameters(), recipe.gradient_clip)
@@ -238,12 +271,13 @@ def main() -> None:
             recipe = dataclasses.replace(recipe, steps=args.steps)
         buffer = ReplayBuffer(args.data)
         tokenizer = tokenizer_training.load(args.out)
+        windows = Windows(buffer, config.model, config.observation)
+        torch.manual_seed(args.seed)
+        policy = prepare_policy(config, tokenizer, windows, recipe)
+        latents = cached_latents(policy, buffer, args.out / LATENTS_FILE)
+        train(policy, LatentWindows(policy, latents, windows), recipe, args)
     except (ValueError, FileNotFoundError, CheckpointError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    windows = Windows(buffer, config.model, config.observation)
-    policy = prepare_policy(config, tokenizer, windows, recipe)
-    latents = cached_latents(policy, buffer, args.out / LATENTS_FILE)
-    train(policy, LatentWindows(policy, latents, windows), recipe, args)
 
 
 if __name__ == "__main__":
