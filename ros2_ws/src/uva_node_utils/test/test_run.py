@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`run` as a process: signals, exit codes and what the user gets to read."""
 
+import importlib.util
 import signal
 import subprocess
 import sys
@@ -11,8 +12,13 @@ import pytest
 
 pytestmark = pytest.mark.system
 
+NEEDS_EVENTS = pytest.mark.skipif(
+    importlib.util.find_spec("rclpy.experimental") is None, reason="ROS 2 Jazzy has no EventsExecutor"
+)
+
 PROGRAM = """
 import sys
+import time
 from dataclasses import dataclass
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -21,12 +27,13 @@ from uva_node_utils.parameters import declare, param
 
 @dataclass(frozen=True)
 class Parameters:
-    mode: str = param("fine", "What goes wrong.", choices=("fine", "startup", "bug", "callback"))
+    mode: str = param("fine", "What goes wrong.", choices=("fine", "startup", "bug", "callback", "slow"))
 
 class Sample(AutostartLifecycleNode):
     def __init__(self, name="sample"):
         super().__init__(name)
         self.parameters = declare(self, Parameters)
+        self.running = 0
 
     def on_configure(self, state):
         if self.parameters.mode == "startup":
@@ -39,10 +46,17 @@ class Sample(AutostartLifecycleNode):
         print("active", flush=True)
         if self.parameters.mode == "callback":
             self.create_timer(0.01, lambda: 1 / 0)
+        if self.parameters.mode == "slow":
+            self.create_timer(0.01, self.slow)
         return super().on_activate(state)
 
+    def slow(self):
+        self.running += 1
+        time.sleep(0.2)
+        self.running -= 1
+
     def on_deactivate(self, state):
-        print("deactivated", flush=True)
+        print("deactivated" + self.running * " during a callback", flush=True)
         return super().on_deactivate(state)
 
     def on_cleanup(self, state):
@@ -50,6 +64,8 @@ class Sample(AutostartLifecycleNode):
         return super().on_cleanup(state)
 
 executor = MultiThreadedExecutor if "--threads" in sys.argv else SingleThreadedExecutor
+if "--events" in sys.argv:
+    from rclpy.experimental import EventsExecutor as executor
 factory = (lambda: (Sample("one"), Sample("two"))) if "--two" in sys.argv else Sample
 run(factory, executor_factory=executor)
 """
@@ -80,12 +96,23 @@ def read_until_active(process: subprocess.Popen, count: int = 1) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("arg", ["", "--threads"])
+@pytest.mark.parametrize("arg", ["", "--threads", pytest.param("--events", marks=NEEDS_EVENTS)])
 def test_a_signal_winds_the_node_down(start, signum, arg):
     process = start(*([arg] if arg else []))
     read_until_active(process)
     process.send_signal(signum)
     process.send_signal(signum)
+    out, err = process.communicate(timeout=10)
+    assert out == "deactivated\ncleaned up\n"
+    assert err == ""
+    assert process.returncode == 0
+
+
+def test_threads_have_come_to_rest_when_the_node_is_wound_down(start):
+    process = start("--threads", "--ros-args", "-p", "mode:=slow")
+    read_until_active(process)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
     assert out == "deactivated\ncleaned up\n"
     assert err == ""
@@ -107,7 +134,7 @@ def test_several_nodes_run_in_one_process(start):
         (["-p", "mode:=startup"], "no checkpoint at nowhere.safetensors"),
         (
             ["-p", "mode:=wrong"],
-            "parameter 'mode' of sample must be one of fine, startup, bug, callback, got 'wrong'",
+            "parameter 'mode' of sample must be one of fine, startup, bug, callback, slow, got 'wrong'",
         ),
         (["-p", "moda:=fine"], "sample has no parameter 'moda'"),
     ],

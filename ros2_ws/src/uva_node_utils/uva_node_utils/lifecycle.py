@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -158,12 +159,22 @@ def run(
         get_logger(Path(sys.argv[0]).name).fatal(str(error))
         sys.exit(1)
     finally:
+        # First: other threads must not run callbacks of what is being destroyed.
+        _rest(executor)
         for node in reversed(nodes):
             if isinstance(node, AutostartLifecycleNode):
                 node.wind_down()
             node.destroy_node()
-        executor.shutdown()
         rclpy.try_shutdown()
+
+
+def _rest(executor: Executor) -> None:
+    """Let running callbacks end, and run no more."""
+    pool = getattr(executor, "_executor", None)
+    if isinstance(pool, ThreadPoolExecutor):
+        # MultiThreadedExecutor.shutdown() destroys its guard condition before its threads have done with it.
+        pool.shutdown(wait=True)
+    executor.shutdown()
 
 
 def _stop_flag() -> Callable[[], bool]:

@@ -3,6 +3,7 @@
 
 import dataclasses
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
@@ -38,9 +40,11 @@ def checkpoint(tmp_path_factory) -> str:
     config = from_dict(UvaConfig, presets.load("uva_tiny")["config"])
     small = dataclasses.replace(config.model, width=32, encoder_depth=1, decoder_depth=1)
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "random.safetensors"
-    UvaPolicy(dataclasses.replace(config, model=small, trained_modes=("policy",))).save(path)
-    return str(path)
+    folder = tmp_path_factory.mktemp("model")
+    for modes in (("policy",), ("video",)):
+        path = folder / f"{modes[0]}.safetensors"
+        UvaPolicy(dataclasses.replace(config, model=small, trained_modes=modes)).save(path)
+    return str(folder / "policy.safetensors")
 
 
 class Rig:
@@ -63,14 +67,14 @@ class Rig:
         self.joints = self.client.create_publisher(JointState, "x5/joint_states", 10)
         self.poses = self.client.create_publisher(PoseStamped, "x5/eef_pose", 10)
         self.mode_client = self.client.create_client(SetMaskMode, "uva/set_mask_mode")
-        self.with_images = True
+        self.with_images, self.stamp_offset_s, self.frame = True, 0.0, "base_link"
         self.client.create_timer(1 / RATE_HZ, self.publish)
         self.node = UvaPolicyNode(parameter_overrides=overrides, **options)
         for node in (self.client, self.node):
             self.executor.add_node(node)
 
     def publish(self) -> None:
-        stamp = self.client.get_clock().now().to_msg()
+        stamp = seconds_to_stamp(self.client.get_clock().now().nanoseconds * 1e-9 + self.stamp_offset_s)
         if self.with_images:
             image = Image(height=32, width=32, encoding="rgb8", step=96, data=bytes(32 * 32 * 3))
             image.header.stamp = stamp
@@ -79,7 +83,7 @@ class Rig:
         joints.header.stamp = stamp
         self.joints.publish(joints)
         pose = PoseStamped()
-        pose.header.stamp, pose.header.frame_id = stamp, "base_link"
+        pose.header.stamp, pose.header.frame_id = stamp, self.frame
         pose.pose.position.x, pose.pose.orientation.w = 0.3, 1.0
         self.poses.publish(pose)
 
@@ -99,6 +103,24 @@ class Rig:
         deadline_s = time.monotonic() + seconds
         self.wait(lambda: time.monotonic() > deadline_s, seconds + 5)
 
+    def wait_for_status(self, level: bytes, text: str) -> None:
+        self.received["diagnostics"].clear()
+        self.wait(
+            lambda: any(s.level == level and text in s.message for a in self.received["diagnostics"] for s in a.status)
+        )
+
+    def slow_down(self, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+        """Let inferences wait; returns what tells that one has begun, and what lets it go on."""
+        begun, go_on, predict = threading.Event(), threading.Event(), UvaPolicy.predict_actions
+
+        def slow(*args: Any, **kwargs: Any) -> Any:
+            begun.set()
+            go_on.wait(20)
+            return predict(*args, **kwargs)
+
+        monkeypatch.setattr(UvaPolicy, "predict_actions", slow)
+        return begun, go_on
+
 
 @pytest.fixture
 def make_rig(checkpoint: str) -> Iterator[Callable[..., Rig]]:
@@ -113,6 +135,7 @@ def make_rig(checkpoint: str) -> Iterator[Callable[..., Rig]]:
     yield make
     for rig, context in rigs:
         rig.node.wind_down()
+        rig.node.destroy_node()
         rig.executor.shutdown()
         rclpy.shutdown(context=context)
 
@@ -197,5 +220,118 @@ def test_stamps_far_apart_give_no_observation(make_rig):
         real(message)
 
     rig.poses.publish = late  # type: ignore[method-assign]
-    rig.spin(2.5)
+    rig.wait_for_status(DiagnosticStatus.ERROR, "no stamps match within 0.02 s")
     assert not rig.received["chunk"]
+
+
+def test_poses_in_another_frame_are_reported(make_rig):
+    rig = make_rig()
+    rig.frame = "world"
+    rig.wait_for_status(DiagnosticStatus.ERROR, "EEF pose is in frame 'world'")
+    rig.frame = "base_link"
+    rig.wait_for_status(DiagnosticStatus.OK, "mask mode 'policy'")
+    assert rig.received["chunk"]
+
+
+def test_inferences_that_fail_are_reported(make_rig, monkeypatch):
+    rig = make_rig(observation_timeout_s=0.3)
+    rig.wait(lambda: rig.received["chunk"])
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(UvaPolicy, "predict_actions", fail)
+    rig.wait_for_status(DiagnosticStatus.ERROR, "inference failed: RuntimeError: out of memory")
+    (status,) = rig.received["diagnostics"][-1].status
+    assert {kv.key: kv.value for kv in status.values}.get("chunk_rate_hz", "0") == "0"
+
+
+@pytest.mark.parametrize("step_s", [-5.0, 3600.0])
+def test_chunks_go_on_after_a_step_of_time(make_rig, step_s):
+    rig = make_rig()
+    rig.wait(lambda: rig.received["chunk"])
+    rig.stamp_offset_s = step_s
+    rig.spin(0.3)
+    if step_s > 0:  # a glitch, and back
+        rig.stamp_offset_s = 0.0
+    rig.received["chunk"].clear()
+    rig.wait(lambda: len(rig.received["chunk"]) >= 3, 10.0)
+    now_s = rig.client.get_clock().now().nanoseconds * 1e-9 + rig.stamp_offset_s
+    assert 0 < now_s - stamp_to_seconds(rig.received["chunk"][-1].header.stamp) < 1.0
+
+
+def test_malformed_messages_are_dropped(make_rig):
+    rig = make_rig()
+    rig.wait(lambda: rig.received["chunk"])
+    images, joints = rig.images.publish, rig.joints.publish
+
+    def empty(message: Image) -> None:
+        images(Image(header=message.header, encoding="rgb8"))
+
+    rig.images.publish = empty  # type: ignore[method-assign]
+    rig.wait_for_status(DiagnosticStatus.ERROR, "observation dropped")
+    rig.images.publish = images  # type: ignore[method-assign]
+    rig.joints.publish = lambda message: joints(JointState(header=message.header, name=["gripper"]))  # type: ignore
+    rig.wait_for_status(DiagnosticStatus.ERROR, "1 names, but 0 positions")
+
+
+def test_it_works_again_after_cleanup_and_a_second_configuration(make_rig):
+    rig = make_rig()
+    rig.wait(lambda: rig.received["chunk"])
+    rig.node.wind_down()
+    last = rig.received["chunk"][-1].sequence
+    for transition in (rig.node.trigger_configure, rig.node.trigger_activate):
+        assert transition() == TransitionCallbackReturn.SUCCESS
+    rig.wait(lambda: rig.received["chunk"][-1].sequence > last)
+    sequences = [c.sequence for c in rig.received["chunk"]]
+    assert sequences == sorted(set(sequences))
+
+
+def test_nothing_is_published_after_a_shutdown_while_active(make_rig):
+    rig = make_rig()
+    rig.wait(lambda: rig.received["chunk"])
+    assert rig.node.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
+    assert rig.node.state_name == "finalized"
+    rig.spin(0.3)  # what was sent before may still arrive
+    count = len(rig.received["chunk"])
+    rig.spin(1.0)
+    assert len(rig.received["chunk"]) == count
+
+
+def test_a_deactivation_does_not_wait_for_an_inference_and_throws_it_away(make_rig, monkeypatch):
+    rig = make_rig()
+    rig.wait(lambda: rig.received["chunk"])
+    begun, go_on = rig.slow_down(monkeypatch)
+    rig.wait(begun.is_set)
+    rig.spin(0.3)
+    count = len(rig.received["chunk"])
+    started_s = time.monotonic()
+    assert rig.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    assert time.monotonic() - started_s < 0.5
+    assert rig.node.trigger_activate() == TransitionCallbackReturn.FAILURE
+    assert rig.node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    go_on.set()
+    rig.spin(1.0)
+    assert len(rig.received["chunk"]) == count
+    rig.node.autostart()
+    rig.wait(lambda: len(rig.received["chunk"]) > count)
+
+
+def test_a_model_that_never_learnt_actions_moves_no_arm(make_rig, checkpoint):
+    model = checkpoint.replace("policy.safetensors", "video.safetensors")
+    with pytest.raises(StartupError, match="not trained in mode 'policy', only: video"):
+        make_rig(model, autostart=False).node.autostart()
+    rig = make_rig(model, mask_mode="video")
+    rig.wait(lambda: rig.received["image"])
+    response = rig.set_mode("policy")
+    assert not response.success
+    assert "not trained in mode 'policy'" in response.message
+    rig.spin(0.5)
+    assert not rig.received["chunk"]
+
+
+@pytest.mark.parametrize(("parameter", "value"), [("denoising_steps", 1), ("video_iterations", 256)])
+def test_a_parameter_that_does_not_suit_the_model_ends_in_one_line(make_rig, parameter, value):
+    rig = make_rig(autostart=False, **{parameter: value})
+    with pytest.raises(StartupError, match=parameter):
+        rig.node.autostart()

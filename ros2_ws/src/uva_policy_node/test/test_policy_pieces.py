@@ -18,7 +18,7 @@ from uva_policy_node.worker import Worker
 def test_requests_during_a_run_lead_to_one_more_run():
     runs, entered, release = [], threading.Semaphore(0), threading.Semaphore(0)
 
-    def job():
+    def job(_):
         runs.append(1)
         entered.release()
         release.acquire(timeout=5)
@@ -31,21 +31,43 @@ def test_requests_during_a_run_lead_to_one_more_run():
     release.release()
     assert entered.acquire(timeout=5)
     release.release()
-    assert worker.stop()
+    worker.stop()
+    assert worker.join(5)
     assert len(runs) == 2
+
+
+def test_stop_does_not_wait_for_a_job_whose_result_is_then_not_delivered():
+    delivered, entered, release = [], threading.Event(), threading.Event()
+
+    def job(worker):
+        worker.deliver(lambda: delivered.append("before"))
+        entered.set()
+        release.wait(5)
+        worker.deliver(lambda: delivered.append("after"))
+        raise ValueError("nobody wants to know")
+
+    worker = Worker(job, failed=delivered.append)
+    worker.ask()
+    assert entered.wait(5)
+    worker.stop()
+    assert not worker.join(0.0)
+    release.set()
+    assert worker.join(5)
+    assert delivered == ["before"]
 
 
 def test_a_failing_job_is_reported_and_the_worker_goes_on():
     errors, seen = [], threading.Semaphore(0)
 
-    def job():
+    def job(_):
         raise ValueError("bad input")
 
     worker = Worker(job, failed=lambda error: (errors.append(str(error)), seen.release()))
     for _ in range(2):
         worker.ask()
         assert seen.acquire(timeout=5)
-    assert worker.stop()
+    worker.stop()
+    assert worker.join(5)
     assert errors == ["bad input", "bad input"]
 
 
@@ -88,6 +110,8 @@ def test_the_gripper_is_found_by_name():
     assert gripper_width(JointState(name=["joint1", "gripper"], position=[1.0, 0.04])) == 0.04
     with pytest.raises(MessageError, match="no 'gripper', only joint1"):
         gripper_width(JointState(name=["joint1"], position=[1.0]))
+    with pytest.raises(MessageError, match="1 names, but 0 positions"):
+        gripper_width(JointState(name=["gripper"]))
     with pytest.raises(MessageError, match="nan"):
         gripper_width(JointState(name=["gripper"], position=[float("nan")]))
 

@@ -39,11 +39,13 @@ def gripper_width(message: JointState) -> float:
     """Return the gripper's opening [m].
 
     Raises:
-        MessageError: no joint of that name, or not finite.
+        MessageError: no joint of that name, no position for it, or not finite.
     """
     names = list(message.name)
     if GRIPPER_JOINT not in names:
         raise MessageError(f"joint states have no '{GRIPPER_JOINT}', only {', '.join(names)}")
+    if len(message.position) != len(names):
+        raise MessageError(f"joint states have {len(names)} names, but {len(message.position)} positions")
     width = float(message.position[names.index(GRIPPER_JOINT)])
     if not np.isfinite(width):
         raise MessageError(f"gripper width is {width}")

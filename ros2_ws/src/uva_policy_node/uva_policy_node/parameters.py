@@ -20,11 +20,16 @@ class PolicyParameters:
         5.0, "How often the model is asked [Hz]; slower where inference takes longer.", low=0.1, high=60.0
     )
     pose_frame: str = param("base_link", "Frame of the EEF poses; messages in another one are refused.")
-    sync_queue_size: int = param(40, "Messages per topic kept to find matching stamps.", low=2, high=1000)
+    sync_queue_size: int = param(
+        250,
+        "Messages per topic kept to find matching stamps: at 200 Hz 1.25 s, by which images may come late.",
+        low=2,
+        high=1000,
+    )
     sync_slop_s: float = param(0.02, "Largest difference of matching stamps [s].", low=0.0, high=1.0)
     observation_timeout_s: float = param(
         1.0,
-        "Without a complete observation for this long, the node says which topic is silent [s].",
+        "After this long without input, or this and 1 / rate_hz without output, the node says why [s].",
         low=0.1,
         high=60.0,
     )

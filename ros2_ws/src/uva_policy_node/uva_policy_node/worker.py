@@ -10,11 +10,12 @@ from collections.abc import Callable
 class Worker:
     """Runs `job` in its own thread whenever asked; asking again while it runs leads to one more run."""
 
-    def __init__(self, job: Callable[[], None], failed: Callable[[Exception], None]) -> None:
-        """Start the thread. `failed` gets what `job` raises, in the worker's thread."""
+    def __init__(self, job: Callable[[Worker], None], failed: Callable[[Exception], None]) -> None:
+        """Start the thread. `job` gets this worker; `failed` gets what it raises, in the worker's thread."""
         self._job, self._failed = job, failed
         self._wanted = threading.Event()
         self._stopping = False
+        self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
@@ -22,10 +23,20 @@ class Worker:
         """Ask for a run. Returns at once."""
         self._wanted.set()
 
-    def stop(self, timeout_s: float = 5.0) -> bool:
-        """Let a running job end, then stop. Returns whether the thread has ended in time."""
-        self._stopping = True
+    def deliver(self, give: Callable[[], None]) -> None:
+        """Call `give` with a job's result, unless told to stop: it never runs once `stop` has returned."""
+        with self._gate:
+            if not self._stopping:
+                give()
+
+    def stop(self) -> None:
+        """Let a running job come to nothing, then end. Waits for a result being given, not for the job."""
+        with self._gate:
+            self._stopping = True
         self._wanted.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end after `stop`. Returns whether the thread has ended in time."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -36,6 +47,7 @@ class Worker:
             if self._stopping:
                 return
             try:
-                self._job()
+                self._job(self)
             except Exception as error:  # the thread must outlive a bad input
-                self._failed(error)
+                if not self._stopping:
+                    self._failed(error)
