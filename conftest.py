@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For all tests, in whatever folder pytest is started: a ROS domain of their own on this machine."""
+"""For all tests, in whatever folder pytest is started: a ROS domain that nobody else on this machine uses."""
 
 import os
+import runpy
+from pathlib import Path
 
-# DDS turns the domain into port numbers, which on Linux stay clear of other programs' up to domain 101.
-os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+# Always a domain of the tests' own, whatever the shell exports: they enable, stop and reset arms.
+# Read as a file, because a test of one package needs no other to be installed.
+domain = runpy.run_path(str(Path(__file__).parent / "ros2_ws/src/uva_bringup/uva_bringup/demo/domain.py"))
+os.environ.update(domain["isolated_environment"]())

@@ -4,12 +4,14 @@
 What is started is described in uva_bringup.stack; this file only turns it into launch actions.
 """
 
+import shutil
 from dataclasses import fields
 from pathlib import Path
 from tempfile import mkdtemp
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown, TimerAction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler, Shutdown, TimerAction
+from launch.event_handlers import OnShutdown
 from launch.events.process import ProcessExited
 from launch.launch_context import LaunchContext
 from launch.launch_description_entity import LaunchDescriptionEntity
@@ -43,7 +45,8 @@ def start_stack(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     for spec in specs:
         find_executable(spec.package, spec.executable)
     folder = Path(mkdtemp(prefix="uva_bringup_"))
-    return [node_action(spec, folder) for spec in specs]
+    tidy_up = OnShutdown(on_shutdown=lambda event, context: shutil.rmtree(folder, ignore_errors=True))
+    return [RegisterEventHandler(tidy_up), *(node_action(spec, folder) for spec in specs)]
 
 
 def node_action(spec: NodeSpec, folder: Path) -> Node:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commanded motion: schedule of targets -> Cartesian rules -> inverse kinematics -> joint limits.
 
-Every command that the driver sends is made here, by `JointTracker`, so that its limits hold whatever is done
-above.
+Every command that the driver sends is made here, by `JointTracker` with `StoppingPathCheck`, so that the limits
+of both hold whatever is done above.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from arx_x5_driver.arm import JOINT_COUNT, ArmCommand
 from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.kinematics import Kinematics
 from arx_x5_driver.limits import ArmLimits
-from arx_x5_driver.safety import GRIPPER_RANGE, CartesianFilter, CartesianRules, RuleCounts
+from arx_x5_driver.safety import GRIPPER_RANGE, CartesianFilter, CartesianRules, RuleCounts, StoppingPathCheck
 from arx_x5_driver.schedule import Schedule, Target
 from arx_x5_driver.tracker import JointBounds, JointTracker
 
@@ -78,14 +78,11 @@ class Motion:
         bounds = config.bounds()
         self._limits = config.limits
         self._counts = counts
-        self._tracker = JointTracker(bounds, config.bandwidth_rad_s)
-        self._filter = CartesianFilter(
-            config.cartesian,
-            bounds.position_min[:JOINT_COUNT],
-            bounds.position_max[:JOINT_COUNT],
-            kinematics,
-            counts,
-        )
+        joints, gripper = bounds.part(slice(JOINT_COUNT)), bounds.part(slice(JOINT_COUNT, None))
+        check = StoppingPathCheck(config.cartesian, kinematics)
+        self._tracker = JointTracker(joints, config.bandwidth_rad_s, check)
+        self._gripper = JointTracker(gripper, config.bandwidth_rad_s)
+        self._filter = CartesianFilter(config.cartesian, joints, kinematics, counts)
         self.schedule = Schedule(config.blend_s)
         self.lead_s = self._tracker.delay_s + config.action_latency_s
         """Targets are taken this much ahead of time: the filter and the arm bring them that much late."""
@@ -93,52 +90,54 @@ class Motion:
     @property
     def moving(self) -> bool:
         """Whether the newest command has a velocity."""
-        return self._tracker.moving
+        return self._tracker.moving or self._gripper.moving
 
     @property
     def joints(self) -> Array:
         """Commanded joint angles `(6,)` [rad]."""
-        return self._tracker.position[:JOINT_COUNT]
+        return self._tracker.position
 
     @property
     def command(self) -> ArmCommand:
         """The newest command."""
-        tracker = self._tracker
-        return ArmCommand(
-            tracker.position[:JOINT_COUNT].copy(),
-            tracker.velocity[:JOINT_COUNT].copy(),
-            float(tracker.position[JOINT_COUNT]),
-        )
+        return ArmCommand(self._tracker.position.copy(), self._tracker.velocity.copy(), self._width)
+
+    @property
+    def _width(self) -> float:
+        return float(self._gripper.position[0])
 
     def start(self, joints: Array, gripper_width: float) -> None:
-        """Stand still where the arm is measured to be, or at the limit that it is slightly beyond."""
-        limits = self._limits
-        position = np.clip(joints, limits.position_min, limits.position_max)
-        self._tracker.reset(np.append(position, min(max(gripper_width, 0.0), limits.gripper_width_max)))
+        """Stand still exactly where the arm is measured to be: a joint beyond its limit may only move back in."""
+        self._tracker.reset(joints)
+        self._gripper.reset(np.array([min(max(gripper_width, 0.0), self._limits.gripper_width_max)]))
         self.schedule.clear()
 
     def run(self, chunk: Chunk, now_s: float, already_running: bool) -> None:
         """Execute a valid chunk from now on, out of the running one or from where the command stands."""
         if not already_running:
             self._filter.reset(self.joints)
-        standing = Target(self._filter.pose, float(self._tracker.position[JOINT_COUNT]))
+        standing = Target(self._filter.pose, self._width)
         self.schedule.replace(chunk, now_s + self.lead_s, standing)
 
     def follow_chunk(self, now_s: float, dt_s: float) -> None:
         """Take a step of `dt_s` along the running chunk."""
         target = self.schedule.at(now_s + self.lead_s)
         joints = self._filter.joints_for(target.pose, dt_s)
-        if joints is None:
-            self._tracker.brake(dt_s)
-            return
         if not 0.0 <= target.width <= self._limits.gripper_width_max:
             self._counts.count(GRIPPER_RANGE)
-        self._counts.count_saturation(self._tracker.follow(np.append(joints, target.width), dt_s))
+        saturation = self._tracker.follow(joints, dt_s)
+        self._counts.count_saturation(saturation)
+        self._gripper.follow(np.array([target.width]), dt_s)
+        if saturation.way and not self._tracker.moving:
+            # The straight way in joint space is barred, the one in space that the filter takes need not be.
+            self._filter.reset(self.joints)
 
     def follow_joints(self, joints: Array, dt_s: float) -> None:
         """Take a step of `dt_s` towards joint angles `(6,)`, with the gripper as it is."""
-        self._tracker.follow(np.append(joints, self._tracker.position[JOINT_COUNT]), dt_s)
+        self._counts.count_saturation(self._tracker.follow(joints, dt_s))
+        self._gripper.brake(dt_s)
 
     def brake(self, dt_s: float) -> None:
         """Take a step of `dt_s` towards rest."""
         self._tracker.brake(dt_s)
+        self._gripper.brake(dt_s)

@@ -61,7 +61,7 @@ class RateLoop:
         self._on_error = on_error
         self._priority = priority
         self._realtime = False
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         size = max(2, round(_WINDOW_S / period_s))
         self._period_errors_s = np.full(size, np.nan)
@@ -71,18 +71,30 @@ class RateLoop:
         self._last_s = time.monotonic()
 
     def start(self) -> None:
-        """Begin, or begin again after `stop`."""
-        self._stop.clear()
+        """Begin, or begin again after `stop`. Raises `RuntimeError` while an earlier call of the work still hangs."""
+        if self.alive:
+            raise RuntimeError("the loop's thread still runs")
         self._last_s = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="control_loop", daemon=True)
+        # Each thread has its own event: nothing can bring one back that was told to end.
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(self._ended,), name="control_loop", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Let the present call finish, then end; one that hangs is left behind. May be called twice."""
-        self._stop.set()
+    def stop(self) -> bool:
+        """Let the present call finish, then end. May be called twice.
+
+        Returns:
+            Whether it ended. False: the call hangs, and the thread ends when it returns.
+        """
+        self._ended.set()
         if self._thread is not None:
             self._thread.join(_STOP_TIMEOUT_S)
-            self._thread = None
+        return not self.alive
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a thread that works or hangs."""
+        return self._thread is not None and self._thread.is_alive()
 
     def silence_s(self) -> float:
         """Time since the last call began: much more than a period means that the work hangs."""
@@ -96,17 +108,17 @@ class RateLoop:
         error_s = float(np.percentile(errors_s, 99)) if errors_s.size else np.nan
         return RateStatistics(error_s, p50_s, p99_s, self._missed, self._realtime)
 
-    def _run(self) -> None:
+    def _run(self, ended: threading.Event) -> None:
         self._realtime = self._priority > 0 and _made_realtime(self._priority)
         try:
-            self._loop()
+            self._loop(ended)
         except Exception as error:  # the thread's edge: whoever started it must hear of anything
             self._on_error(error)
 
-    def _loop(self) -> None:
+    def _loop(self, ended: threading.Event) -> None:
         deadline_s = time.monotonic()
         previous_s = deadline_s - self._period_s
-        while not self._stop.is_set():
+        while not ended.is_set():
             begin_s = self._last_s = time.monotonic()
             slot = self._count % self._works_s.size
             self._period_errors_s[slot] = abs(begin_s - previous_s - self._period_s)

@@ -50,11 +50,15 @@ class Runtime:
         self._observe = observe
         self._lock = threading.Lock()
         self._loop = RateLoop(period_s, self._work, self._fail, priority)
+        self._left_behind = False
         self.error: Exception | None = None
         """What ended the loop; anything here is a bug."""
 
     def start(self) -> None:
         """Activate the controller on a first measurement and start the loop. Raises `ArmError`."""
+        if self._loop.alive:
+            raise ArmError("a call of the arm's library still hangs: restart the driver, check the arm's power and bus")
+        self._left_behind = False
         measured = self._arm.read()
         with self._lock:
             self._controller.activate()
@@ -62,11 +66,12 @@ class Runtime:
         self._loop.start()
 
     def stop(self) -> None:
-        """Bring the arm to rest and end the loop."""
+        """Bring the arm to rest and end the loop; a call of the arm that hangs is left behind."""
         with self._lock:
             self._controller.deactivate()
         self._wait_for_rest()
-        self._loop.stop()
+        if not self._loop.stop():
+            self._left_behind = True
 
     def close(self) -> None:
         """The arm is about to be disconnected: call it after `stop`."""
@@ -110,6 +115,8 @@ class Runtime:
             measured = self._arm.read()
         except ArmError as error:
             self._fault(f"the arm cannot be read: {error}")
+        if self._left_behind:
+            return  # after such a time the arm may be elsewhere, or another loop's
         with self._lock:
             command = self._controller.tick(now_s, measured)
             if measured is not None:

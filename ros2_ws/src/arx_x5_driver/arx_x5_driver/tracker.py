@@ -2,17 +2,21 @@
 """Moves joints towards targets that may do anything, within limits that always hold.
 
 A critically damped filter of second order follows the target; what it asks for then passes the limiter, which
-is the part that safety rests on. With q, v the commanded position and velocity, each step of length dt keeps
+is the part that safety rests on. All joints brake together: with q, v the commanded position and velocity and
+T = max |v| / a_max, a brake of dt takes v to (1 - dt / T) v. It keeps every joint's acceleration limit and never
+leaves the straight segment from q to q + v T / 2, the *stopping path*, whatever the periods are: after it what is
+left is (1 - dt / T) v (T - dt) / 2, and (1 - dt / T) v (dt + (T - dt) / 2) = v (T^2 - dt^2) / (2 T).
 
-    |v'| <= v_max,   |v' - v| <= a_max dt,   q' = q + v' dt,   v'^2 / (2 a_max) <= way left from q'.
-
-The last says that the joint can still stop before its position limit. It frees the limits of conflict, since
-braking keeps it true whatever the next dt is: v'' = v' - a_max dt gives v'' dt + v''^2 / (2 a_max) <=
-v'^2 / (2 a_max). Solved for the velocity it is `_reachable_velocity`.
+A step is taken only if its own stopping path was found good: its end within the joints' positions, and all of it
+by whoever looks at the way (`WayCheck`). If that fails, a step nearer to braking is tried, and in the end the brake
+itself, which stays on the path found good before. So the argument is by induction: the joints stand on a path that
+was checked, and braking does not leave it. Each step is a mixture of the brake and of the wanted change scaled to
+the acceleration limits by one factor; both keep limits of velocity and acceleration, and so do their mixtures.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +25,14 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _ROUNDING = 1e-9  # a request this little over a limit is floating point, not a violation
+_TOWARDS_BRAKING = (1.0, 0.75, 0.5, 0.25)  # shares of the wanted step that are tried, the rest being the brake
+
+WayCheck = Callable[[Array, Array, float, float], bool]
+"""Of position, velocity, dt and stopping time T after it: may the joints go there, and on to rest from there?"""
+
+
+def _anywhere(_position: Array, _velocity: Array, _dt_s: float, _stop_s: float) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,15 @@ class JointBounds:
         if not ((self.velocity_max > 0.0).all() and (self.acceleration_max > 0.0).all()):
             raise ValueError("velocity and acceleration limits must be positive")
 
+    def part(self, joints: slice) -> JointBounds:
+        """The bounds of some of the joints."""
+        return JointBounds(
+            self.position_min[joints],
+            self.position_max[joints],
+            self.velocity_max[joints],
+            self.acceleration_max[joints],
+        )
+
     @property
     def stopping_time_s(self) -> float:
         """How long the slowest joint takes from full speed to rest."""
@@ -46,24 +67,33 @@ class JointBounds:
 
 @dataclass(frozen=True)
 class Saturation:
-    """Which limits a step would have broken if it had gone as fast as the target asks."""
+    """Which limits a step would have broken if it had gone as fast as the target asks.
+
+    Attributes:
+        velocity: a joint's velocity.
+        acceleration: a joint's acceleration.
+        way: a limit on the way that the step opens, so that the joints were slowed or braked.
+    """
 
     velocity: bool
     acceleration: bool
+    way: bool
 
 
 class JointTracker:
     """Commanded positions and velocities of n joints, moved step by step."""
 
-    def __init__(self, bounds: JointBounds, bandwidth_rad_s: float) -> None:
+    def __init__(self, bounds: JointBounds, bandwidth_rad_s: float, may_go: WayCheck = _anywhere) -> None:
         """Stand at the nearest allowed position to zero; `reset` says where the joints really are.
 
         Args:
             bounds: what always holds.
             bandwidth_rad_s: the filter's natural frequency; 2 / bandwidth is its delay.
+            may_go: has a say in which steps are taken; it must let joints stand still.
         """
         self._bounds = bounds
         self._bandwidth = bandwidth_rad_s
+        self._may_go = may_go
         self.velocity: Array = np.zeros_like(bounds.position_min)
         self.position: Array = np.clip(self.velocity, bounds.position_min, bounds.position_max)
 
@@ -90,31 +120,50 @@ class JointTracker:
         # Critically damped near the target; from afar, no faster than half the acceleration can brake.
         way = np.abs(error)
         speed = np.minimum(0.5 * self._bandwidth * way, np.sqrt(bounds.acceleration_max * way))
-        too_fast = speed > bounds.velocity_max + _ROUNDING
-        wanted = np.copysign(np.minimum(speed, bounds.velocity_max), error)
-        acceleration = 2.0 * self._bandwidth * (wanted - self.velocity)
-        self._advance(self.velocity + acceleration * dt_s, dt_s)
+        excess = float((speed / bounds.velocity_max).max())
+        wanted = np.copysign(speed / max(excess, 1.0), error)
+        # In a long step no further than to the wanted velocity: that and the present one keep the velocity limits.
+        change = min(2.0 * self._bandwidth * dt_s, 1.0) * (wanted - self.velocity)
+        barred = self._advance(change, dt_s)
         return Saturation(
-            velocity=bool(too_fast.any()),
-            acceleration=bool((np.abs(acceleration) > bounds.acceleration_max + _ROUNDING).any()),
+            velocity=excess > 1.0 + _ROUNDING,
+            acceleration=bool((np.abs(change) > (bounds.acceleration_max + _ROUNDING) * dt_s).any()),
+            way=barred,
         )
 
     def brake(self, dt_s: float) -> None:
-        """Take one step of `dt_s` towards rest, as fast as the limits allow."""
-        self._advance(np.zeros_like(self.velocity), dt_s)
+        """Take one step of `dt_s` along the stopping path."""
+        self._move(self._braked(dt_s), dt_s)
 
-    def _advance(self, wanted: Array, dt_s: float) -> None:
-        """Take one step at the allowed velocity that is nearest to the wanted one."""
-        bounds = self._bounds
-        change = bounds.acceleration_max * dt_s
-        up = self._reachable_velocity(bounds.position_max - self.position, dt_s)
-        down = self._reachable_velocity(self.position - bounds.position_min, dt_s)
-        velocity = np.minimum(np.maximum(wanted, -down), up)
-        self.velocity = np.minimum(np.maximum(velocity, self.velocity - change), self.velocity + change)
-        self.position = self.position + self.velocity * dt_s
+    def _advance(self, change: Array, dt_s: float) -> bool:
+        """Take the step that is nearest to a wanted change of velocity; whether its way made it another one."""
+        excess = float((np.abs(change) / self._bounds.acceleration_max).max())
+        wanted = self.velocity + change * (min(1.0, dt_s / excess) if excess > 0.0 else 1.0)
+        braked = self._braked(dt_s)
+        for share in _TOWARDS_BRAKING:
+            velocity = braked + share * (wanted - braked)
+            if self._way_is_good(velocity, dt_s):
+                self._move(velocity, dt_s)
+                return share < 1.0
+        self._move(braked, dt_s)
+        return True
 
-    def _reachable_velocity(self, way_left: Array, dt_s: float) -> Array:
-        """The highest speed in a step of `dt_s` after which a joint can still stop in the way left."""
-        a_max = self._bounds.acceleration_max
-        speed = a_max * (np.sqrt(dt_s * dt_s + 2.0 * np.maximum(way_left, 0.0) / a_max) - dt_s)
-        return np.minimum(speed, self._bounds.velocity_max)
+    def _way_is_good(self, velocity: Array, dt_s: float) -> bool:
+        stop_s = self._stopping_time_s(velocity)
+        bounds, here = self._bounds, self.position
+        end = here + velocity * (dt_s + 0.5 * stop_s)
+        low, high = np.minimum(bounds.position_min, here), np.maximum(bounds.position_max, here)
+        return bool(((end >= low) & (end <= high)).all()) and self._may_go(here, velocity, dt_s, stop_s)
+
+    def _stopping_time_s(self, velocity: Array) -> float:
+        return float((np.abs(velocity) / self._bounds.acceleration_max).max())
+
+    def _braked(self, dt_s: float) -> Array:
+        stop_s = self._stopping_time_s(self.velocity)
+        if stop_s <= dt_s:
+            return np.zeros_like(self.velocity)
+        return self.velocity * (1.0 - dt_s / stop_s)
+
+    def _move(self, velocity: Array, dt_s: float) -> None:
+        self.velocity = velocity
+        self.position = self.position + velocity * dt_s

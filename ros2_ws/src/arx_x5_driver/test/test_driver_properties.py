@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from arx_x5_driver.arm import ArmCommand, ArmState
+from arx_x5_driver.arms import LoopbackArm
 from arx_x5_driver.chunk import REJECTIONS, Chunk, ChunkRejectedError
 from arx_x5_driver.limits import LIMITS
 from arx_x5_driver.state import RequestRefusedError, State
@@ -22,6 +23,13 @@ EPS = 1e-9
 ACCELERATION = np.array([15.0] * 6)
 FRACTION = 0.4
 LIMIT = LIMITS["X5_umi"]
+# The end effector's limits by default, with the tolerances that the README states.
+LOWEST = np.array([0.05, -0.55, 0.02]) - 0.004
+HIGHEST = np.array([0.75, 0.55, 0.75]) + 0.004
+SPEED_M_S = 0.4 * 1.07
+SPEED_RAD_S = 1.5 * 1.07
+
+LOW_START = np.array([0.0, 0.92, 0.80, -0.96, 0.0, 0.0])  # of the X5: 5.5 cm above the table, looking down
 
 NEXT = 0  # stands for the sequence that a policy would give the chunk
 
@@ -172,8 +180,17 @@ class Witness:
         assert (np.abs(command.velocity - last.velocity) <= ACCELERATION * elapsed_s + EPS).all()
         width_change = abs(command.gripper_width - last.gripper_width)
         assert width_change <= FRACTION * LIMIT.gripper_velocity_max * elapsed_s + EPS
+        self.check_end_effector(command, last, elapsed_s)
         self.previous = now_s, command
         self.rig.arm.command(command)
+
+    def check_end_effector(self, command: ArmCommand, last: ArmCommand, elapsed_s: float) -> None:
+        pose, before = (self.rig.kinematics.forward(state.position) for state in (command, last))
+        assert (pose.position >= LOWEST).all(), "below the table's clearance or out of the box"
+        assert (pose.position <= HIGHEST).all(), "out of the box"
+        way_m, turn_rad = before.distance(pose)
+        assert way_m <= SPEED_M_S * elapsed_s + EPS
+        assert turn_rad <= SPEED_RAD_S * elapsed_s + 1e-7
 
     def audit(self) -> None:
         """Nothing was lost or counted twice."""
@@ -213,6 +230,84 @@ def test_no_command_breaks_a_limit_with_the_real_kinematics(
     witness.audit()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_no_run_of_legal_chunks_breaks_a_limit(make_rig: Any, sdk_kinematics: Any, seed: int) -> None:
+    """Chunks that are all accepted and lead anywhere: out of reach, into the table, through singularities."""
+    random = np.random.default_rng(seed)
+    witness = standing(make_rig(kinematics=sdk_kinematics, velocity_fraction=FRACTION), LOW_START)
+    for _ in range(4):
+        pose = witness.rig.pose
+        steps = random.uniform(-1.0, 1.0, 3) * random.choice([0.02, 0.05]) + random.uniform(-0.005, 0.005, (16, 3))
+        turns = np.cumsum(random.normal(0.0, random.choice([0.0, 0.02, 0.05]), (16, 4)), axis=0)
+        run_chunk(witness, pose.position + np.cumsum(steps, axis=0), pose.quaternion + turns, 0.8)
+    assert witness.rig.snapshot().chunks_accepted == 4
+    witness.audit()
+
+
+@pytest.mark.parametrize(
+    "step_m",
+    [
+        pytest.param((0.03, 0.0, 0.0), id="straight out to the reach limit"),
+        pytest.param((0.03, 0.0, -0.02), id="forward and down"),
+        pytest.param((0.0, 0.04, 0.0), id="sideways"),
+        pytest.param((-0.03, 0.0, 0.0), id="back towards the base"),
+    ],
+)
+def test_no_straight_way_breaks_a_limit(make_rig: Any, sdk_kinematics: Any, step_m: tuple[float, ...]) -> None:
+    witness = standing(make_rig(kinematics=sdk_kinematics, velocity_fraction=FRACTION), LOW_START)
+    start = witness.rig.pose
+    positions = start.position + np.arange(1, 17)[:, np.newaxis] * np.array(step_m)
+    run_chunk(witness, positions, np.tile(start.quaternion, (16, 1)), 2.2)
+    assert witness.rig.snapshot().chunks_accepted == 1
+    way_m = float((witness.rig.pose.position - start.position) @ step_m) / float(np.linalg.norm(step_m))
+    assert way_m > 0.05, "a limit that stops the arm where it stands is easily kept"
+    witness.audit()
+
+
+def test_a_gentle_way_along_the_table_is_not_slowed(make_rig: Any, sdk_kinematics: Any) -> None:
+    """What the pushing task does: the check must not get in the way of motion inside the limits."""
+    witness = standing(make_rig(kinematics=sdk_kinematics, velocity_fraction=FRACTION), LOW_START)
+    start = witness.rig.pose
+    down = start.position + np.linspace(0.0, 1.0, 16)[:, np.newaxis] * (np.array([0.32, 0.0, 0.02]) - start.position)
+    run_chunk(witness, down, np.tile(start.quaternion, (16, 1)), 1.6)
+    across = down[-1] + np.linspace(0.0, 0.15, 16)[:, np.newaxis] * [0.0, 1.0, 0.0]
+    run_chunk(witness, across, np.tile(start.quaternion, (16, 1)), 2.0)
+    np.testing.assert_allclose(witness.rig.pose.position, across[-1], atol=2e-3)
+    assert witness.rig.snapshot().rule_counts["stopping_path"] == 0
+
+
+def test_home_keeps_the_limits(make_rig: Any, sdk_kinematics: Any) -> None:
+    witness = standing(make_rig(kinematics=sdk_kinematics, velocity_fraction=FRACTION), LOW_START)
+    witness.do("home", None, lambda: 0.005)
+    witness.do("run", 4.0, lambda: 0.005)
+    assert witness.rig.snapshot().reason == "at the home position"
+
+
+def standing(rig: Any, joints: np.ndarray) -> Witness:
+    """A witness of an enabled arm that stands there."""
+    rig.arm = LoopbackArm(joints, gripper_width=0.04, lag_s=0.02, clock=lambda: rig.now_s)
+    witness = Witness(rig)
+    for what, value in [("run", 0.02), ("enable", None)]:
+        witness.do(what, value, lambda: 0.005)
+    return witness
+
+
+def run_chunk(witness: Witness, positions: np.ndarray, quaternions: np.ndarray, duration_s: float) -> None:
+    """Offer poses 0.1 s apart and let time pass."""
+    n = len(positions)
+    chunk = Chunk(
+        sequence=NEXT,
+        frame="base_link",
+        stamp_s=0.0,
+        times_s=0.1 * np.arange(1, n + 1),
+        positions=positions,
+        quaternions=quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True),
+        widths=np.full(n, 0.04),
+    )
+    witness.offer(chunk)
+    witness.do("run", duration_s, lambda: 0.005)
+
+
 def test_the_witness_sees_motion(make_rig: Any, make_chunk: Any) -> None:
     """Guards the tests above against a controller that never moves."""
     witness = Witness(make_rig())
@@ -227,3 +322,13 @@ def test_the_witness_sees_motion(make_rig: Any, make_chunk: Any) -> None:
     with pytest.raises(AssertionError):
         witness.previous = witness.rig.now_s, replace(witness.previous[1], position=np.ones(6))
         witness.tick(witness.rig.now_s + 0.005)
+
+
+def test_the_witness_sees_the_table(make_rig: Any, sdk_kinematics: Any) -> None:
+    """Guards the checks of the end effector: this controller believes the table to be 10 cm lower."""
+    lower = make_rig(kinematics=sdk_kinematics, workspace_min_m=[0.05, -0.55, -0.1], table_height_m=-0.1)
+    witness = standing(lower, LOW_START)
+    pose = witness.rig.pose
+    positions = pose.position + np.arange(1, 17)[:, np.newaxis] * [0.0, 0.0, -0.01]
+    with pytest.raises(AssertionError, match="below the table's clearance"):
+        run_chunk(witness, positions, np.tile(pose.quaternion, (16, 1)), 2.0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from arx_x5_driver import rate
 from arx_x5_driver.arm import ArmCommand, ArmError, ArmState
 from arx_x5_driver.arms import LoopbackArm
 from arx_x5_driver.chunk import ChunkRejectedError
@@ -27,12 +29,22 @@ class FragileArm(LoopbackArm):
     """Fails or hangs when told to."""
 
     broken = ""
-    hang_s = 0.0
+    hanging = False
+
+    def __init__(self) -> None:
+        super().__init__(START, gripper_width=0.04)
+        self.resume = threading.Event()
+        self.resume.set()
+
+    def hang(self) -> None:
+        self.resume.clear()
 
     def read(self) -> ArmState:
         if self.broken == "read":
             raise ArmError("no answer")
-        time.sleep(self.hang_s)
+        self.hanging = not self.resume.is_set()
+        self.resume.wait()
+        self.hanging = False
         return super().read()
 
     def command(self, command: ArmCommand) -> None:
@@ -43,7 +55,7 @@ class FragileArm(LoopbackArm):
 
 @pytest.fixture
 def arm() -> FragileArm:
-    return FragileArm(START, gripper_width=0.04)
+    return FragileArm()
 
 
 @pytest.fixture
@@ -61,7 +73,8 @@ def runtime(arm: FragileArm, sent: list[ArmCommand | None], sdk_kinematics: SdkK
     runtime = Runtime(arm, controller, sdk_kinematics, 0.005, observe)
     runtime.start()
     yield runtime
-    arm.broken, arm.hang_s = "", 0.0
+    arm.broken = ""
+    arm.resume.set()
     runtime.stop()
 
 
@@ -91,7 +104,8 @@ def test_a_chunk_is_executed_and_then_held(
     assert np.linalg.norm(pose.position - chunk.positions[-1]) < 3e-3
     snapshot, statistics = runtime.watch()
     assert snapshot.steps_executed + snapshot.steps_dropped == 16
-    assert 0.0 < statistics.work_p50_s < 0.005
+    # Generous: a machine that tests share with others says little about time, `loop_work_p99` in x5/status more.
+    assert 0.0 < statistics.work_p50_s < 0.02
 
 
 def test_halt_returns_when_nothing_more_is_sent(
@@ -123,9 +137,34 @@ def test_a_failing_arm_is_a_fault_and_recovers_by_enable(runtime: Runtime, arm: 
 
 def test_a_hanging_arm_is_a_fault(runtime: Runtime, arm: FragileArm) -> None:
     runtime.enable()
-    arm.hang_s = 1.0
-    assert wait_for(lambda: state(runtime) is State.FAULT, timeout_s=0.9)
+    arm.hang()
+    assert wait_for(lambda: state(runtime) is State.FAULT, timeout_s=10.0)
     assert "stuck" in runtime.watch()[0].reason
+
+
+def test_a_call_that_hung_through_a_stop_commands_nothing(
+    runtime: Runtime,
+    arm: FragileArm,
+    sent: list[ArmCommand | None],
+    sdk_kinematics: SdkKinematics,
+    make_chunk: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rate, "_STOP_TIMEOUT_S", 0.05)
+    runtime.enable()
+    runtime.offer(make_chunk(time.monotonic(), sdk_kinematics.forward(START)), time.monotonic())
+    assert wait_for(lambda: bool(sent) and sent[-1] is not None and bool(sent[-1].velocity.any()))
+    arm.hang()
+    assert wait_for(lambda: arm.hanging)
+    count = len(sent)
+    runtime.stop()
+    with pytest.raises(ArmError, match="still hangs"):
+        runtime.start()
+    arm.resume.set()
+    assert wait_for(lambda: not runtime._loop.alive)
+    assert len(sent) == count
+    runtime.start()
+    assert wait_for(lambda: len(sent) > count)
 
 
 def test_a_bug_in_the_loop_is_not_swallowed(runtime: Runtime, arm: FragileArm) -> None:

@@ -84,6 +84,37 @@ def test_a_joint_beyond_its_limit_moves_back_in_only() -> None:
     assert tracker.position[0] == pytest.approx(1.5, abs=1e-3)
 
 
+@pytest.mark.parametrize("dt_s", [0.001, 0.005, 0.01])
+def test_joints_brake_together_and_stay_on_the_stopping_path(dt_s: float) -> None:
+    tracker = JointTracker(BOUNDS, 30.0)
+    for _ in range(20):
+        tracker.follow(np.array([2.0, 0.03]), 0.005)
+    start, velocity = tracker.position, tracker.velocity
+    stop_s = float((np.abs(velocity) / BOUNDS.acceleration_max).max())
+    while tracker.moving:
+        tracker.brake(dt_s)
+        share = (tracker.position - start) / (0.5 * stop_s * velocity)
+        assert share[0] == pytest.approx(share[1], abs=1e-9)
+        assert 0.0 <= share[0] <= 1.0 + 1e-9
+
+
+def test_joints_stand_still_before_a_way_that_is_barred() -> None:
+    wall = 0.7
+
+    def may_go(position: np.ndarray, velocity: np.ndarray, dt_s: float, stop_s: float) -> bool:
+        return float((position + velocity * (dt_s + stop_s / 2))[0]) <= wall
+
+    tracker = JointTracker(BOUNDS, 30.0, may_go)
+    for _ in range(600):
+        velocity = tracker.velocity
+        saturation = tracker.follow(np.array([1.5, 0.05]), 0.005)
+        assert tracker.position[0] <= wall + EPS
+        assert (np.abs(tracker.velocity - velocity) <= BOUNDS.acceleration_max * 0.005 + EPS).all()
+    assert saturation.way
+    assert tracker.position[0] > wall - 0.01
+    assert not tracker.follow(np.array([0.0, 0.05]), 0.005).way
+
+
 def test_saturation_is_reported() -> None:
     tracker = JointTracker(BOUNDS, 30.0)
     far = tracker.follow(np.array([1.9, 0.05]), 0.005)

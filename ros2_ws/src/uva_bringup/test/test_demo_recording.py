@@ -54,6 +54,8 @@ def test_images_are_read_as_rgb_with_their_stamps(tmp_path, encoding):
         assert list(recording.images("/other", 0.0, 9.0)) == []
     assert [stamp_s for stamp_s, _ in found] == [1.5, 2.0]
     assert np.array_equal(found[0][1], rgb)
+    torch = pytest.importorskip("torch")
+    assert torch.as_tensor(found[0][1]).shape == rgb.shape  # refuses negative strides
 
 
 def test_unknown_encoding_is_named(tmp_path):

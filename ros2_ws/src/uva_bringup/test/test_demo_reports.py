@@ -11,7 +11,15 @@ import pytest
 from uva_bringup.demo import topics
 from uva_bringup.demo.camera_video import BAR_HEIGHT, FRAME_SIZE, RESULT_S, write_camera_video
 from uva_bringup.demo.episode import Episode
-from uva_bringup.demo.prediction import Frame, Prediction, candidate_indices, find_moment, furthest_motion_m
+from uva_bringup.demo.prediction import (
+    Frame,
+    Moment,
+    Prediction,
+    candidate_times_s,
+    find_moments,
+    foresee,
+    furthest_motion_m,
+)
 from uva_bringup.demo.prediction_picture import draw_prediction
 from uva_bringup.demo.statistics import Percentiles, Statistics, compute_statistics, percentiles
 from uva_bringup.demo.summary import format_table, make_summary, write_summary
@@ -122,28 +130,103 @@ def world(time_s: float, x: float):
     return time_s, message(time_s, blocks=[block])
 
 
-def test_moment_is_where_a_block_moves_most_with_history_and_future_in_the_episode():
-    quick_too_early = [world(t, 0.3 + 0.1 * min(t - 100.0, 0.5)) for t in np.arange(100.0, 110.0, 0.05)]
+def test_best_moment_is_where_a_block_moves_most_with_its_future_in_the_episode():
     late_push = [world(t, 0.3 + 0.02 * max(t - 130.0, 0.0)) for t in np.arange(120.0, 140.0, 0.05)]
-    recording = MadeUpRecording(_sim_world_state=quick_too_early + late_push)
-    moment = find_moment(recording, EPISODES)
-    assert moment.episode.seed == 20001
-    assert 130.0 <= moment.time_s <= 138.4
+    moved_after_the_end = [world(t, 0.3 + 0.1 * max(t - 109.0, 0.0)) for t in np.arange(100.0, 110.0, 0.05)]
+    recording = MadeUpRecording(_sim_world_state=moved_after_the_end + late_push)
+    moments = find_moments(recording, EPISODES, 1.6)
+    assert moments[0].episode.seed == 20000
+    assert moments[0].time_s == pytest.approx(108.4, abs=0.1)
+    assert {moment.episode.seed for moment in moments} == {20000, 20001}
+    times_s = sorted(moment.time_s for moment in moments)
+    assert len(times_s) > 5
+    assert np.diff(times_s).min() >= 0.5
 
 
-def test_too_short_episodes_are_an_error():
-    recording = MadeUpRecording(_sim_world_state=[world(t, 0.3) for t in (100.0, 101.0, 102.0)])
-    with pytest.raises(ValueError, match=r"no episode lasted 3.2 s"):
-        find_moment(recording, EPISODES)
+def test_episodes_that_were_solved_at_once_have_a_moment_after_all_others():
+    quick = Episode(3, 20002, 150.0, 150.4, True)
+    states = [world(t, 0.3 + 0.3 * max(t - 150.0, 0.0)) for t in np.arange(150.0, 150.4, 0.05)]
+    recording = MadeUpRecording(_sim_world_state=states)
+    assert find_moments(recording, [quick], 1.6) == [Moment(quick, 150.0)]
+    slow = MadeUpRecording(_sim_world_state=[world(t, 0.3) for t in np.arange(100.0, 110.0, 0.05)] + states)
+    assert find_moments(slow, [EPISODES[0], quick], 1.6)[0].episode.seed == 20000
+    assert find_moments(MadeUpRecording(), EPISODES, 1.6) == []
 
 
 def test_motion_is_that_of_the_block_that_moves_furthest():
     times_s = np.array([0.0, 1.0, 1.6, 2.0])
     blocks = np.zeros((4, 2, 2))
     blocks[2:, 1] = (0.03, 0.04)
-    assert furthest_motion_m(times_s, blocks, 0.0) == pytest.approx(0.05)
-    assert candidate_indices(times_s).size == 0
-    assert candidate_indices(np.zeros(0)).size == 0
+    assert furthest_motion_m(times_s, blocks, 0.0, 1.6) == pytest.approx(0.05)
+    assert list(candidate_times_s(times_s, 1.0)) == [0.0, 1.0]
+    assert list(candidate_times_s(times_s, 9.0)) == [0.0]
+    assert candidate_times_s(np.zeros(0), 1.6).size == 0
+
+
+def camera_images(missing=()):
+    """Images every 0.05 s but at the missing times."""
+
+    def images(topic, start_s, end_s):
+        for time_s in np.arange(90.0, 160.0, 0.05):
+            if start_s <= time_s <= end_s and not any(first < time_s < last for first, last in missing):
+                yield float(time_s), np.full((128, 128, 3), 90, np.uint8)
+
+    return images
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """The smallest model, untrained."""
+    pytest.importorskip("geometry_msgs.msg")
+    presets = pytest.importorskip("uva_core.presets")
+    from uva_core.config import UvaConfig, from_dict
+    from uva_core.policy import UvaPolicy
+
+    UvaPolicy(from_dict(UvaConfig, presets.load("uva_tiny")["config"])).save(tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def states():
+    times_s = np.arange(90.0, 160.0, 0.05)
+    pose = SimpleNamespace(
+        position=SimpleNamespace(x=0.3, y=0.0, z=0.1), orientation=SimpleNamespace(x=0.0, y=0.0, z=0.0, w=1.0)
+    )
+    poses = [(t, message(t, pose=pose)) for t in times_s]
+    for _, sent in poses:
+        sent.header.frame_id = "base_link"
+    return {
+        "_x5_eef_pose": poses,
+        "_x5_joint_states": [(t, message(t, name=["gripper"], position=[0.04])) for t in times_s],
+        "_sim_world_state": [world(t, 0.3 + 0.02 * max(t - 106.0, 0.0)) for t in times_s],
+    }
+
+
+def test_a_gap_at_the_best_moment_leads_to_the_next(checkpoint, states):
+    recording = MadeUpRecording(**states)
+    recording.images = camera_images(missing=[(105.0, 105.5)])
+    best = find_moments(recording, EPISODES[:1], 1.6)[0]
+    moment, prediction = foresee(recording, EPISODES[:1], checkpoint)
+    assert moment != best
+    assert len(prediction.true) == len(prediction.predicted) == 4
+    assert prediction.predicted[0].image.shape == (64, 64, 3)
+
+
+def test_episode_shorter_than_the_prediction_shows_what_was_seen(checkpoint, states):
+    recording = MadeUpRecording(**states)
+    recording.images = camera_images()
+    quick = Episode(1, 20000, 106.0, 106.9, True)
+    moment, prediction = foresee(recording, [quick], checkpoint)
+    assert moment.offset_s == pytest.approx(0.0, abs=0.05)
+    assert (len(prediction.history), len(prediction.predicted), len(prediction.true)) == (4, 4, 2)
+    draw_prediction(prediction, "seed 20000")
+
+
+def test_recording_without_images_has_no_moment(checkpoint, states):
+    recording = MadeUpRecording(**states)
+    recording.images = lambda *_: iter(())
+    with pytest.raises(ValueError, match=f"no moment to predict at: no image on {topics.CAMERA}"):
+        foresee(recording, EPISODES, checkpoint)
 
 
 def test_picture_puts_predicted_frames_under_the_true_ones():

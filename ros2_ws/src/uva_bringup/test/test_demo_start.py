@@ -18,7 +18,7 @@ def test_domain_in_use_is_not_taken(monkeypatch):
 
 def test_no_free_domain_is_an_error(monkeypatch):
     monkeypatch.setattr(domain, "_is_free", lambda port: False)
-    with pytest.raises(RuntimeError, match="all ROS domains from 1 to 101 are in use"):
+    with pytest.raises(domain.NoFreeDomainError, match="all ROS domains from 1 to 101 are in use"):
         domain.free_domain_id()
 
 

@@ -12,6 +12,7 @@ from uva_bringup.options import OptionError, StackOptions
 
 launch_ros = pytest.importorskip("launch_ros.actions")
 import launch  # noqa: E402
+import launch.events  # noqa: E402
 
 FILE = Path(__file__).parents[1] / "launch" / "uva.launch.py"
 
@@ -49,10 +50,20 @@ def test_every_option_is_a_described_argument(module):
 
 
 def test_stack_becomes_nodes(module, context):
-    sim, policy = module.start_stack(context)
+    _, sim, policy = module.start_stack(context)
     assert not isinstance(sim, launch_ros.LifecycleNode)
     assert isinstance(policy, launch_ros.LifecycleNode)
     assert (sim.node_package, sim.node_executable) == ("arx_x5_sim", "sim")
+
+
+def test_parameter_files_are_removed_on_shutdown(module, context, tmp_path, monkeypatch):
+    folder = tmp_path / "parameters"
+    folder.mkdir()
+    monkeypatch.setattr(module, "mkdtemp", lambda **_: str(folder))
+    tidy_up, *_ = module.start_stack(context)
+    assert list(folder.iterdir())
+    tidy_up.event_handler.handle(launch.events.Shutdown(reason="test"), context)
+    assert not folder.exists()
 
 
 def test_wrong_values_and_missing_nodes_are_errors_before_anything_runs(module, context):

@@ -5,12 +5,13 @@ from dataclasses import fields
 
 import pytest
 
+from uva_bringup import stack
 from uva_bringup.options import MASK_MODES, OptionError, StackOptions, as_text, describe_options
 
 
 def test_texts_become_values_of_the_options_type():
-    options = StackOptions.parse(["robot:=x5", "seed:=7", "autostart:=False", "rviz:=1", "namespace:=left"])
-    assert options == StackOptions(robot="x5", seed=7, autostart=False, rviz=True, namespace="left")
+    options = StackOptions.parse(["robot:=loopback", "seed:=7", "autostart:=False", "rviz:=1", "namespace:=left"])
+    assert options == StackOptions(robot="loopback", seed=7, autostart=False, rviz=True, namespace="left")
 
 
 def test_last_of_equal_names_counts():
@@ -32,6 +33,7 @@ def test_value_may_hold_the_separator_and_be_empty():
         ("seed:=many", r"^seed:=many is not a whole number$"),
         ("rviz:=perhaps", r"^rviz:=perhaps is not one of: true, false$"),
         ("arm_model:=L5", r"^arm_model:=L5 cannot be simulated: robot:=sim is an X5_umi$"),
+        ("robot:=x5", r"^robot:=x5 needs model:=FILE: the shipped weights have only ever moved a simulated arm$"),
         ("params_file:=nowhere.yaml", r"^params_file:=nowhere.yaml: no such file$"),
     ],
 )
@@ -50,6 +52,9 @@ def test_every_option_is_described_with_its_default_and_survives_the_way_through
     assert StackOptions.from_strings(as_texts) == default
 
 
-def test_mask_modes_are_those_of_the_model():
+def test_mask_modes_are_those_of_the_stack_the_node_and_the_model():
+    assert set(MASK_MODES) == set(stack._MODES)
+    parameters = pytest.importorskip("uva_policy_node.parameters")
+    assert set(MASK_MODES) == set(parameters.MODES)
     modes = pytest.importorskip("uva_core.modes")
     assert set(MASK_MODES) <= {mode.value for mode in modes.MaskMode}

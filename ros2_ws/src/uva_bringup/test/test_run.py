@@ -112,6 +112,22 @@ def test_nothing_is_left_when_run_itself_is_killed(running, eventually):
     assert eventually(lambda: running.nodes() == {})
 
 
+def test_closed_output_ends_nothing_and_is_told_once(prefix, tmp_path, eventually):
+    command = [sys.executable, "-m", "uva_bringup.run", "robot:=sim"]
+    with (tmp_path / "errors").open("w") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
+    process.stdout.readline()
+    process.stdout.close()
+    assert eventually(lambda: "lost" in (tmp_path / "errors").read_text())
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    told = (tmp_path / "errors").read_text().splitlines()
+    assert len(told) == 2, told
+    assert "Broken pipe" in told[0]
+    assert "SIGINT received" in told[1]
+
+
 def test_help_lists_every_option(capsys):
     with pytest.raises(SystemExit, match="0"):
         run.main(["--help"])

@@ -20,7 +20,7 @@ def described(**options) -> dict[str, NodeSpec]:
 
 @pytest.mark.parametrize(("robot", "mask_mode"), list(product(ROBOTS, MASK_MODES)))
 def test_every_robot_runs_in_every_mode(robot, mask_mode):
-    specs = described(robot=robot, mask_mode=mask_mode)
+    specs = described(robot=robot, mask_mode=mask_mode, model="mine.safetensors")
     assert list(specs) == ["sim" if robot == "sim" else "arx_x5_driver", "uva_policy_node"]
     assert specs["uva_policy_node"].parameters["uva_policy_node"]["mask_mode"] == mask_mode
     for spec in specs.values():
@@ -39,7 +39,7 @@ def test_robots_differ_in_what_drives_the_arm():
     sim = described(robot="sim", seed=5)["sim"]
     assert (sim.package, sim.executable, sim.name) == ("arx_x5_sim", "sim", None)
     assert sim.parameters["sim_camera"]["seed"] == 5
-    x5 = described(robot="x5", can_interface="can3", arm_model="L5")["arx_x5_driver"]
+    x5 = described(robot="x5", can_interface="can3", arm_model="L5", model="mine.safetensors")["arx_x5_driver"]
     assert (x5.package, x5.executable, x5.name) == ("arx_x5_driver", "driver", "arx_x5_driver")
     assert x5.parameters["arx_x5_driver"] == {
         "autostart": True,

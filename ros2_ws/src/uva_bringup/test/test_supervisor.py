@@ -148,6 +148,19 @@ def test_nothing_is_left_when_the_supervisor_itself_is_killed(tmp_path, python, 
         assert eventually(lambda: not alive(inner) and not alive(guardian), timeout_s=15.0)
 
 
+def test_lines_that_nobody_takes_block_no_process_and_are_reported_once(python, eventually, caplog):
+    def full(label: str, line: str) -> None:
+        raise OSError("no space left on device")
+
+    code = "for n in range(30_000): print('x' * 100)\nprint('done')"  # far more than a pipe holds
+    with Supervisor([python("a", code)], full) as supervisor:
+        assert eventually(lambda: supervisor.deaths() != [])
+        assert supervisor.deaths()[0].last_lines[-1] == "done"
+    assert [record.getMessage() for record in caplog.records] == [
+        "the output of the processes is lost from here on: no space left on device"
+    ]
+
+
 def test_exits_are_described():
     assert describe_exit(3) == "exited with code 3"
     assert describe_exit(-11) == "was killed by SIGSEGV"

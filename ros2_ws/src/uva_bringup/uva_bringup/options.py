@@ -31,7 +31,7 @@ class StackOptions:
 
     robot: str = _option("sim", "What moves: the MuJoCo X5, a real X5 on CAN, or an arm that only echoes.", ROBOTS)
     mask_mode: str = _option("policy", "What the model computes (only policy moves the arm).", MASK_MODES)
-    model: str = _option("", "Checkpoint file to load; empty: the weights that ship with the stack.")
+    model: str = _option("", "Checkpoint file; empty: the shipped weights, which know only the simulation.")
     camera_topic: str = _option(CAMERA_TOPIC, "Image topic that the policy sees, with camera_info beside it.")
     arm_model: str = _option("X5_umi", "Which arm the driver talks to.", ARM_MODELS)
     can_interface: str = _option("can0", "CAN interface of the real arm (robot:=x5).")
@@ -51,6 +51,8 @@ class StackOptions:
                 raise OptionError(f"{option.name}:={value} is not one of: {', '.join(choices)}")
         if self.robot == "sim" and self.arm_model != "X5_umi":
             raise OptionError(f"arm_model:={self.arm_model} cannot be simulated: robot:=sim is an X5_umi")
+        if self.robot == "x5" and not self.model:
+            raise OptionError("robot:=x5 needs model:=FILE: the shipped weights have only ever moved a simulated arm")
         if self.params_file and not Path(self.params_file).is_file():
             raise OptionError(f"params_file:={self.params_file}: no such file")
 

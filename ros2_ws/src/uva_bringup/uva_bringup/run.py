@@ -7,10 +7,12 @@ Where ROS 2 is installed, `ros2 launch uva_bringup uva.launch.py` starts the ver
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,7 +32,7 @@ until its hold can be seen in /x5/status.
 
 examples:
   python -m uva_bringup.run robot:=sim
-  python -m uva_bringup.run robot:=x5 can_interface:=can1 camera_topic:=/camera/color/image_raw
+  python -m uva_bringup.run robot:=x5 can_interface:=can1 model:=mine.safetensors camera_topic:=/camera/color/image_raw
   python -m uva_bringup.run robot:=sim mask_mode:=video rviz:=true
 """
 COLOURS = (36, 33, 35, 32, 34, 31)  # ANSI foregrounds
@@ -52,10 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         with TemporaryDirectory(prefix="uva_bringup_") as folder:
-            return run(commands_of(StackOptions.parse(parsed.options), Path(folder)))
+            code = run(commands_of(StackOptions.parse(parsed.options), Path(folder)))
     except (OptionError, ExecutableNotFoundError) as error:
         say(str(error))
         return 2
+    _let_go_of_closed_output()
+    return code
 
 
 def commands_of(options: StackOptions, folder: Path) -> list[Command]:
@@ -100,7 +104,16 @@ def run(commands: Sequence[Command]) -> int:
 
 def say(message: str) -> None:
     """Print a line of this program itself, as opposed to one of a node."""
-    print(f"[uva_bringup] {message}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # that nobody reads must not end what runs
+        print(f"[uva_bringup] {message}", file=sys.stderr, flush=True)
+
+
+def _let_go_of_closed_output() -> None:
+    """Keep the interpreter from complaining, at its end, of output that nobody reads any more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _prefixes(labels: Sequence[str], colourful: bool) -> dict[str, str]:

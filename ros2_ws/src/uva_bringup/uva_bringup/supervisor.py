@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import selectors
 import signal
@@ -26,6 +27,7 @@ SIGKILL_GRACE_S = 2.0
 POLL_S = 0.05
 LAST_LINES = 20
 
+_logger = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -85,11 +87,12 @@ class Supervisor:
 
         Args:
             commands: The processes, in starting order.
-            on_line: Called from a thread with label and text of every line that a process writes.
+            on_line: Called from a thread with label and text of every line that a process writes. When it raises,
+                that is logged once, and it is not called again.
             environment: Variables added to this process's own.
         """
         self._commands = commands
-        self._on_line = on_line
+        self._on_line: Callable[[str, str], None] | None = on_line
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lines: dict[str, deque[str]] = {c.label: deque(maxlen=LAST_LINES) for c in commands}
@@ -213,7 +216,16 @@ class Supervisor:
                     for line in lines:
                         text = line.decode(errors="replace").rstrip("\r")
                         self._lines[label].append(text)
-                        self._on_line(label, text)
+                        self._hand_on(label, text)
+
+    def _hand_on(self, label: str, text: str) -> None:
+        if self._on_line is None:
+            return
+        try:
+            self._on_line(label, text)
+        except Exception as error:  # whatever it is: processes whose output nobody takes would block
+            self._on_line = None
+            _logger.error("the output of the processes is lost from here on: %s", error)
 
 
 def _output_of(process: subprocess.Popen[bytes]) -> IO[bytes]:

@@ -15,22 +15,30 @@ _FIRST_UNICAST_OFFSET = 10
 _DOMAINS = range(1, 102)
 
 
+class NoFreeDomainError(RuntimeError):
+    """Every domain is taken; the message is for the user."""
+
+
 def isolated_environment() -> Mapping[str, str]:
     """Return the variables of a free domain that does not leave this machine.
 
     Raises:
-        RuntimeError: All domains are in use.
+        NoFreeDomainError: All domains are in use.
     """
     return {"ROS_DOMAIN_ID": str(free_domain_id()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
 def free_domain_id() -> int:
-    """Return a domain on whose first ports nobody listens; drawn at random, so that two demos differ."""
+    """Return a domain on whose first ports nobody listens; drawn at random, so that two demos differ.
+
+    Raises:
+        NoFreeDomainError: All domains are in use.
+    """
     for domain in random.sample(_DOMAINS, len(_DOMAINS)):
         port = _PORT_BASE + _DOMAIN_GAIN * domain
         if _is_free(port) and _is_free(port + _FIRST_UNICAST_OFFSET):
             return domain
-    raise RuntimeError(f"all ROS domains from {_DOMAINS[0]} to {_DOMAINS[-1]} are in use on this machine")
+    raise NoFreeDomainError(f"all ROS domains from {_DOMAINS[0]} to {_DOMAINS[-1]} are in use on this machine")
 
 
 def _is_free(port: int) -> bool:

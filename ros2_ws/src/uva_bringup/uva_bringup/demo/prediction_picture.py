@@ -21,11 +21,16 @@ BLUE = (110, 180, 255)
 
 
 def draw_prediction(prediction: Prediction, title: str) -> Image:
-    """Draw the true frames above and the predicted ones below, each pair under the time it shows."""
+    """Draw the true frames above and the predicted ones below, each pair under the time it shows.
+
+    There may be fewer true ones: an episode can end before the prediction does.
+    """
     cell = FRAME_SIZE + GAP
     rows_y = (MARGIN + HEADER_HEIGHT + TIME_HEIGHT, MARGIN + HEADER_HEIGHT + TIME_HEIGHT + cell)
     future_x = MARGIN + len(prediction.history) * cell + 2 * GAP
-    picture = pictures.blank(future_x + len(prediction.true) * cell - GAP + MARGIN, rows_y[1] + FRAME_SIZE + MARGIN)
+    picture = pictures.blank(
+        future_x + len(prediction.predicted) * cell - GAP + MARGIN, rows_y[1] + FRAME_SIZE + MARGIN
+    )
     pictures.write(picture, MARGIN, MARGIN + HEADER_HEIGHT // 3, title, TEXT_SIZE)
     _draw_row(picture, prediction.history, MARGIN, rows_y[0], pictures.GREY, with_times=True)
     _draw_row(picture, prediction.true, future_x, rows_y[0], pictures.GREEN, with_times=True)

@@ -67,4 +67,4 @@ def rgb_image(message: Any) -> NDArray[np.uint8]:
         raise ValueError(f"cannot read images of encoding {message.encoding}, only rgb8 and bgr8")
     rows = np.array(message.data, np.uint8).reshape(message.height, message.step)
     pixels = rows[:, : message.width * 3].reshape(message.height, message.width, 3)
-    return pixels[..., ::-1] if message.encoding == "bgr8" else pixels
+    return np.ascontiguousarray(pixels[..., ::-1]) if message.encoding == "bgr8" else pixels

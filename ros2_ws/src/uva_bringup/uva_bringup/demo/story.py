@@ -13,7 +13,7 @@ from uva_bringup.demo.episode import Episode
 from uva_bringup.demo.episodes import run_episodes
 from uva_bringup.demo.errors import DemoError
 from uva_bringup.demo.monitor import Monitor
-from uva_bringup.demo.prediction import find_moment, predict
+from uva_bringup.demo.prediction import foresee
 from uva_bringup.demo.prediction_picture import write_prediction
 from uva_bringup.demo.recording import Recording
 from uva_bringup.demo.statistics import Statistics, compute_statistics
@@ -21,9 +21,7 @@ from uva_bringup.demo.summary import format_table, make_summary, write_summary
 from uva_bringup.supervisor import Command, Supervisor
 
 
-def run_session(
-    commands: Sequence[Command], seeds: Sequence[int], limit_s: float, checkpoint: Path, folder: Path
-) -> None:
+def run_demo(commands: Sequence[Command], seeds: Sequence[int], limit_s: float, checkpoint: Path, folder: Path) -> None:
     """Run all episodes and write everything to the folder.
 
     Raises:
@@ -34,8 +32,8 @@ def run_session(
     with Recording(folder / "bag") as recording:
         statistics = compute_statistics(recording, episodes)
         print(f"\n{format_table(episodes, statistics)}\n", flush=True)
-        check_motion(statistics)
         report(recording, episodes, statistics, checkpoint, folder)
+        check_motion(statistics)
     print(f"written to {folder}: camera.mp4, prediction.png, bag/, summary.json, log/", flush=True)
 
 
@@ -63,14 +61,18 @@ def check_motion(statistics: Statistics) -> None:
 def report(
     recording: Recording, episodes: Sequence[Episode], statistics: Statistics, checkpoint: Path, folder: Path
 ) -> None:
-    """Write video, picture and summary."""
+    """Write summary, video and picture, the numbers first: what fails later does not lose them.
+
+    Raises:
+        DemoError: One could not be written.
+    """
     try:
-        write_camera_video(recording, episodes, folder / "camera.mp4")
-        moment = find_moment(recording, episodes)
-        title = f"What UVA foresees: seed {moment.episode.seed}, {moment.offset_s:.1f} s into the episode"
-        write_prediction(predict(recording, moment, checkpoint), title, folder / "prediction.png")
         write_summary(make_summary(episodes, statistics), folder / "summary.json")
-    except (OSError, ValueError) as error:
+        write_camera_video(recording, episodes, folder / "camera.mp4")
+        moment, prediction = foresee(recording, episodes, checkpoint)
+        title = f"What UVA foresees: seed {moment.episode.seed}, {moment.offset_s:.1f} s into the episode"
+        write_prediction(prediction, title, folder / "prediction.png")
+    except (OSError, ValueError, RuntimeError) as error:
         raise DemoError(f"reporting failed: {error}") from error
 
 

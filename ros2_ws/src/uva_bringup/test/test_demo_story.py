@@ -4,6 +4,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio_ffmpeg
 import numpy as np
@@ -12,14 +13,21 @@ import pytest
 from PIL import Image
 from rosbags.highlevel import AnyReader
 
-from uva_bringup.demo import episodes, monitor, prediction, session
+from uva_bringup.demo import episodes, monitor, prediction, story
 from uva_bringup.demo.__main__ import prepare_output
 from uva_bringup.demo.domain import isolated_environment
 from uva_bringup.demo.errors import DemoError
 from uva_bringup.demo.prediction import Frame
 from uva_bringup.supervisor import Command
+from uva_core.observation import ObservationNotReadyError
+from uva_core.policy import UvaPolicy
 
 FAKES = Path(__file__).parent / "fakes"
+
+POLICY = SimpleNamespace(
+    frame_times_s=np.array([0.4, 0.8]),
+    config=SimpleNamespace(observation=SimpleNamespace(rate_hz=10.0, frame_offsets=(-4, 0))),
+)
 
 pytestmark = pytest.mark.system
 
@@ -33,25 +41,27 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(episodes, "SETTLE_S", 0.2)
     monkeypatch.setattr(episodes, "STARTUP_TIMEOUT_S", 8.0)
     monkeypatch.setattr(monitor, "MOST_SILENCE_S", 1.5)
-    monkeypatch.setattr(prediction, "HISTORY_S", 0.8)
+    monkeypatch.setattr(UvaPolicy, "load", lambda path: POLICY)
     monkeypatch.setattr(prediction, "predict_frames", fake_prediction)
+
+    mark = f"of={tmp_path}"  # tells these processes from those of tests that run at the same time
 
     def run(behaviour: str, seeds=(2, 3), limit_s=4.0) -> Path:
         commands = [
-            Command("sim", [sys.executable, str(FAKES / "fake_sim.py"), behaviour]),
-            Command("uva_policy_node", [sys.executable, str(FAKES / "fake_policy.py")], linger_s=0.5),
+            Command("sim", [sys.executable, str(FAKES / "fake_sim.py"), behaviour, mark]),
+            Command("uva_policy_node", [sys.executable, str(FAKES / "fake_policy.py"), mark], linger_s=0.5),
         ]
         prepare_output(tmp_path / "demo")
-        session.run_session(commands, seeds, limit_s, Path("model"), tmp_path / "demo")
+        story.run_demo(commands, seeds, limit_s, Path("model"), tmp_path / "demo")
         return tmp_path / "demo"
 
     yield run
-    assert not [p for p in psutil.process_iter(["cmdline"]) if str(FAKES) in " ".join(p.info["cmdline"] or [])]
+    assert not [p for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])]
 
 
-def fake_prediction(checkpoint, images, eef_poses, joint_states):
+def fake_prediction(policy, images, eef_poses, joint_states):
     assert images and eef_poses and joint_states
-    return [-0.4, 0.0], [Frame(0.4, np.zeros((64, 64, 3), np.uint8)), Frame(0.8, images[-1][1])]
+    return [Frame(0.4, np.zeros((64, 64, 3), np.uint8)), Frame(0.8, images[-1][1])]
 
 
 def test_healthy_run_writes_everything(run, capsys):
@@ -101,3 +111,13 @@ def test_unhealthy_run_ends_with_its_reason(run, behaviour, message):
 
 def test_fault_before_the_arm_was_enabled_does_no_harm(run):
     assert (run("fault_until_enabled", seeds=(2,)) / "summary.json").exists()
+
+
+def test_numbers_are_written_even_when_no_prediction_can_be_made(run, monkeypatch, tmp_path):
+    def not_ready(*_):
+        raise ObservationNotReadyError("no image within 100 ms")
+
+    monkeypatch.setattr(prediction, "predict_frames", not_ready)
+    with pytest.raises(DemoError, match="reporting failed: no moment to predict at: no image within 100 ms"):
+        run("healthy", seeds=(2,))
+    assert json.loads((tmp_path / "demo" / "summary.json").read_text())["solved"] == 1
