@@ -175,7 +175,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("models/uva_tiny.safetensors"), help="checkpoint")
     parser.add_argument("--seeds", type=parse_seeds, default="20000:100", help="first:count (default 20000:100, test)")
-    parser.add_argument("--execute", type=positive, default=2, help="steps between two plans (default 2, as the node at 5 Hz)")
+    parser.add_argument(
+        "--execute", type=positive, default=2, help="steps between two plans (default 2, as the node at 5 Hz)"
+    )
     parser.add_argument("--latency-steps", type=int, default=1, help="steps until a chunk takes effect (default 1)")
     parser.add_argument("--sampler", help="instead of the checkpoint's")
     parser.add_argument("--action-steps", type=int, help="denoising steps instead of the checkpoint's")
