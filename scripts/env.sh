@@ -47,6 +47,14 @@ elif [ -f "$_uva_root/.venv/bin/activate" ]; then
   export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
   export ROS_DISTRO=kilted ROS_VERSION=2 ROS_PYTHON_VERSION=3
   unset PYTHONPATH
+  # What would go to the home directory or /tmp otherwise. Model weights from a hub stay where the user keeps them.
+  _uva_cache=$_uva_root/.cache
+  export ROS_LOG_DIR="${ROS_LOG_DIR:-$_uva_cache/ros_log}"
+  export COLCON_HOME="${COLCON_HOME:-$_uva_cache/colcon}"
+  export MESA_SHADER_CACHE_DIR="${MESA_SHADER_CACHE_DIR:-$_uva_cache/mesa}"
+  export MPLCONFIGDIR="${MPLCONFIGDIR:-$_uva_cache/matplotlib}"
+  export PIP_CACHE_DIR="${PIP_CACHE_DIR:-$_uva_cache/pip}"
+  export TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR:-$_uva_cache/torchinductor}"
   _uva_source_overlay "$_uva_root/ros_standins/install"
   _uva_source_overlay "$_uva_root/ros2_ws/install"
 else
@@ -55,4 +63,4 @@ fi
 
 if [ -n "$_uva_nounset" ]; then set -u; fi
 unset -f _uva_source_overlay
-unset _uva_root _uva_shell _uva_nounset _uva_distro _uva_libs
+unset _uva_root _uva_shell _uva_nounset _uva_distro _uva_libs _uva_cache

@@ -12,6 +12,7 @@ VENV=$ROOT/.venv
 LOG=$VENV/setup.log
 PIP_VERSION=26.3
 TORCH_INDEX=${UVA_TORCH_INDEX-https://download.pytorch.org/whl/cpu}
+export PIP_CACHE_DIR=${PIP_CACHE_DIR:-$ROOT/.cache/pip}
 
 say() { echo "setup: $*"; }
 die() {

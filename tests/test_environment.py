@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs in the shell of scripts/env.sh leaves nothing outside the clone."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SET_BY_ENV = ("COLCON_HOME", "MESA_SHADER_CACHE_DIR", "MPLCONFIGDIR", "PIP_CACHE_DIR", "ROS_LOG_DIR")
+
+# Whatever writes to the home directory of its own accord: ROS logs and the shaders of OpenGL.
+PROGRAM = """
+import rclpy
+from arx_x5_sim.camera import Camera
+from arx_x5_sim.scene import build_model
+from arx_x5_sim.world import World
+
+model = build_model()
+camera = Camera(model)
+camera.render(World(model))
+camera.close()
+rclpy.init()
+rclpy.create_node("writer").get_logger().info("logged")
+rclpy.shutdown()
+"""
+
+
+@pytest.mark.system
+@pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="the user's ROS 2 keeps its places")
+def test_the_home_directory_stays_empty(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name not in SET_BY_ENV}
+    home = tmp_path / "home"
+    home.mkdir()
+    logs = ROOT / ".cache" / "ros_log"
+    before = set(logs.glob("*"))
+    subprocess.run(
+        ["bash", "-euc", f"source {ROOT}/scripts/env.sh; python -c '{PROGRAM}'"],
+        env=environment | {"HOME": str(home), "UVA_USE_WHEELS": "1"},
+        check=True,
+    )
+    assert list(home.rglob("*")) == []
+    assert set(logs.glob("*")) > before
