@@ -14,7 +14,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "numpy", "scipy", "mujoco", "arx5-interface", "zarr>=3", "numcodecs", "tqdm"],
+    install_requires=["setuptools", "numpy", "scipy", "mujoco", "arx5-interface", "zarr", "numcodecs", "tqdm"],
     extras_require={"test": ["pytest"]},
     entry_points={"console_scripts": [f"sim = {package_name}.main:main"]},
     zip_safe=True,

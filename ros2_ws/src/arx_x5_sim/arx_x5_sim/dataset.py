@@ -48,8 +48,10 @@ class DatasetWriter:
 
     def __enter__(self) -> DatasetWriter:
         """Creates the temporary store."""
-        self._partial.parent.mkdir(parents=True, exist_ok=True)
-        self._root = zarr.open_group(str(self._partial), mode="w", zarr_format=2)
+        self._partial.mkdir(parents=True)
+        # Zarr's own word for its format 2, which UMI reads, changes from one version of the library to the next.
+        (self._partial / ".zgroup").write_text('{"zarr_format": 2}', encoding="utf-8")
+        self._root = zarr.open_group(str(self._partial), mode="r+")
         self._data = self._root.create_group("data")
         return self
 
@@ -82,21 +84,19 @@ class DatasetWriter:
 
     def _append_images(self, images: NDArray[np.uint8]) -> None:
         if self._images is None:
-            self._images = self._data.create_array(
+            self._images = self._data.create(
                 IMAGE_KEY,
                 shape=(0, *images.shape[1:]),
                 chunks=(IMAGE_CHUNK_FRAMES, *images.shape[1:]),
                 dtype=images.dtype,
-                compressors=_compressor(),
+                compressor=_compressor(),
             )
         self._images.append(images)
 
     @staticmethod
     def _write(group: Any, key: str, values: NDArray[Any]) -> None:
         chunks = (min(ROW_CHUNK, max(1, len(values))), *values.shape[1:])
-        array = group.create_array(
-            key, shape=values.shape, chunks=chunks, dtype=values.dtype, compressors=_compressor()
-        )
+        array = group.create(key, shape=values.shape, chunks=chunks, dtype=values.dtype, compressor=_compressor())
         array[:] = values
 
 

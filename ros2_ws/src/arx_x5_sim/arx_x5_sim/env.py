@@ -50,8 +50,8 @@ class PushEnv:
     def __init__(self, world: World) -> None:
         """Takes over `world`; call `reset` before the first step."""
         self.world = world
-        self._joints = np.zeros(6)
-        self._position = np.zeros(3)
+        self._joints: Array = np.zeros(6)
+        self._position: Array = np.zeros(3)
 
     def reset(self, seed: int) -> None:
         """Resets the world to `seed`."""

@@ -36,7 +36,7 @@ class Wanderer:
         self._object_share = object_share
         self._waypoint: Array | None = None
         self._speed_m = 0.0
-        self._step = np.zeros(2)
+        self._step: Array = np.zeros(2)
 
     def act(self, position: Array, objects: Array | None = None) -> Action:
         """Returns the next target from the EEF's position (3,) and, optionally, objects' positions (N, 2)."""
@@ -75,9 +75,9 @@ class ActionNoise:
         self._rng = rng
         self._scale = scale
         self._push_sd_m = scale * rng.choice([0.0, 0.002, 0.004])
-        self._push = np.zeros(2)
+        self._push: Array = np.zeros(2)
         self._height = 0.0
-        self._tilt = np.zeros(3)
+        self._tilt: Array = np.zeros(3)
 
     def apply(self, action: Action) -> Action:
         """Returns `action` as it shall be executed."""
