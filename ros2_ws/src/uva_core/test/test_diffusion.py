@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from uva_core.config import SAMPLERS
-from uva_core.diffusion import TrainingDiffusion, make_scheduler, sample
+from uva_core.diffusion import TrainingDiffusion, make_scheduler, sample, spaced_scheduler, spaced_timesteps
 
 
 def perfect(clean):
@@ -47,3 +47,18 @@ def test_the_variational_term_does_not_train_the_noise_prediction():
     assert output.grad is not None
     assert (output.grad[:, :2] == 0).all()
     assert (output.grad[:, 2:] != 0).all()
+
+
+def test_sampling_runs_on_uneven_timesteps():
+    clean = torch.tensor([[0.3, -0.7], [0.9, 0.0]])
+    noise = torch.randn(2, 2, generator=torch.Generator().manual_seed(0))
+    scheduler = spaced_scheduler(1000, "5,3", clip=1.0)
+    torch.testing.assert_close(sample(perfect(clean), torch.zeros(2, 1), noise, scheduler), clean, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "message"), [("ddim600", "no whole stride keeps 600"), ("501,3", "keep 501 of 500")]
+)
+def test_spacings_that_cannot_be_kept_are_refused(spacing, message):
+    with pytest.raises(ValueError, match=message):
+        spaced_timesteps(1000, spacing)

@@ -4,10 +4,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from uva_core import presets
 from uva_core.config import ModelConfig, UvaConfig, from_dict, to_dict
 from uva_core.modes import RULES, MaskMode
+from uva_core.policy import UvaPolicy
 from uva_core.training.recipes import TokenizerRecipe, UvaRecipe
 
 
@@ -27,12 +29,27 @@ def test_a_config_survives_the_way_through_plain_values():
     assert from_dict(UvaConfig, to_dict(config)) == config
 
 
-def test_every_preset_builds_its_configs():
-    for name in presets.names():
-        preset = presets.load(name)
-        from_dict(UvaConfig, preset["config"])
-        from_dict(TokenizerRecipe, preset["tokenizer_training"])
-        from_dict(UvaRecipe, preset["training"]).modes(0)
+@pytest.mark.parametrize("name", presets.names())
+def test_every_preset_builds_its_configs_and_recipes(name):
+    preset = presets.load(name)
+    from_dict(UvaConfig, preset["config"])
+    if "training" in preset:
+        from_dict(TokenizerRecipe, presets.recipe(name, "tokenizer_training"))
+        from_dict(UvaRecipe, presets.recipe(name, "training")).modes(0)
+
+
+def test_a_preset_without_a_recipe_says_so():
+    with pytest.raises(ValueError, match="preset 'pusht' has no training recipe .* with one: uva_tiny"):
+        presets.recipe("pusht", "training")
+
+
+@pytest.mark.parametrize("name", [n for n in presets.names() if n != "uva_tiny"])
+def test_published_presets_have_the_published_sizes(name):
+    with torch.device("meta"):
+        policy = UvaPolicy(from_dict(UvaConfig, presets.load(name)["config"]))
+    network, tokenizer = (sum(p.numel() for p in part.parameters()) for part in (policy.model, policy.tokenizer))
+    assert 255e6 < network < 355e6  # 0.26 B, and more with a wrist camera or a robot-state head
+    assert 66e6 < tokenizer < 67e6
 
 
 def test_an_unknown_preset_or_field_is_named():

@@ -29,3 +29,11 @@ def test_outliers_may_lie_outside():
     data = torch.cat([torch.rand(1000, 1), torch.tensor([[50.0]])])
     normalizer = LinearNormalizer.fit_limits(data, outliers=0.01)
     assert normalizer.normalize(torch.tensor([50.0])).item() > 10
+
+
+def test_absolute_actions_are_scaled_in_position_only():
+    data = torch.rand(50, 10) * 0.5
+    normalizer = LinearNormalizer.fit_absolute_actions(data)
+    y = normalizer.normalize(data)
+    assert y[:, :3].abs().max().item() == 1.0
+    assert torch.equal(y[:, 3:], data[:, 3:])

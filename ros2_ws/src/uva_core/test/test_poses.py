@@ -63,3 +63,22 @@ def test_smoothing_averages_three_steps_with_the_ends_repeated():
     np.testing.assert_array_equal(poses.smooth(chunk, 1), chunk)
     with pytest.raises(ValueError, match="window 2 is even"):
         poses.smooth(chunk, 2)
+
+
+@pytest.mark.parametrize("representation", poses.REPRESENTATIONS)
+def test_poses_written_against_a_base_come_back(representation):
+    chunk = np.stack([pose([0.1 * i, 0.2, -0.1], [0.3 * i, -0.4, 0.1]) for i in range(5)])
+    base = pose([0.3, -0.2, 0.5], [0.1, 0.9, -0.3])
+    written = poses.express(chunk, base, representation)
+    np.testing.assert_allclose(poses.restore(written, base, representation), chunk, atol=1e-12)
+
+
+def test_unknown_representations_are_refused():
+    with pytest.raises(ValueError, match="unknown representation 'relativ'.*delta"):
+        poses.express(np.eye(4)[None], np.eye(4), "relativ")
+
+
+@pytest.mark.parametrize("end", [[0, 0, 2], [0, 3, 0], [0, 0, -1]])
+def test_a_rotation_between_directions_takes_one_to_the_other_even_when_they_are_opposite(end):
+    rotation = poses.rotation_between(np.array([0.0, 0.0, 0.5]), np.array(end, dtype=float))
+    np.testing.assert_allclose(rotation @ [0, 0, 1], end / np.linalg.norm(end), atol=1e-9)

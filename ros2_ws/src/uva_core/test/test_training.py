@@ -2,6 +2,7 @@
 """Data on disk to a trained policy, at toy size."""
 
 import argparse
+import dataclasses
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 import zarr
 
 from uva_core import images
+from uva_core.config import to_dict
 from uva_core.data.replay_buffer import UMI_RATE_HZ, ReplayBuffer
 from uva_core.data.windows import Windows
 from uva_core.modes import MaskMode
@@ -20,11 +22,18 @@ from uva_core.training.recipes import UvaRecipe
 LENGTHS = (20, 30)
 
 
+def empty_store(path):
+    """Format 2, as UMI's; Zarr's own word for it changes from one version of the library to the next."""
+    path.mkdir()
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+    return zarr.open_group(str(path), mode="r+")
+
+
 @pytest.fixture(scope="module")
 def buffer_path(tmp_path_factory):
     """Two episodes in which x grows by 1 cm a step; the last five steps of each are not an expert's."""
     path = tmp_path_factory.mktemp("data") / "toy.zarr"
-    root = zarr.open_group(path, mode="w", zarr_format=2)
+    root = empty_store(path)
     steps = sum(LENGTHS)
     within = np.concatenate([np.arange(n) for n in LENGTHS])
     position = np.stack([0.01 * within, np.zeros(steps), np.full(steps, 0.05)], axis=1).astype(np.float32)
@@ -40,8 +49,8 @@ def buffer_path(tmp_path_factory):
         "is_expert": np.concatenate([np.arange(n) < n - 5 for n in LENGTHS]),
     }
     for name, values in arrays.items():
-        root.create_array(f"data/{name}", data=values)
-    root.create_array("meta/episode_ends", data=np.cumsum(LENGTHS))
+        root[f"data/{name}"] = values
+    root["meta/episode_ends"] = np.cumsum(LENGTHS)
     root.attrs["rate_hz"] = 10.0
     return path
 
@@ -71,11 +80,11 @@ def test_proprioception_is_the_history_of_the_pose(windows):
 
 
 def test_data_without_actions_takes_the_next_pose_for_the_action(buffer_path, tiny_config, tmp_path):
-    plain = zarr.open_group(tmp_path / "plain.zarr", mode="w", zarr_format=2)
-    source = zarr.open_group(buffer_path, mode="r")
+    plain = empty_store(tmp_path / "plain.zarr")
+    source = zarr.open_group(str(buffer_path), mode="r")
     for key in ("camera0_rgb", "robot0_eef_pos", "robot0_eef_rot_axis_angle", "robot0_gripper_width"):
-        plain.create_array(f"data/{key}", data=source[f"data/{key}"][:])
-    plain.create_array("meta/episode_ends", data=source["meta/episode_ends"][:])
+        plain[f"data/{key}"] = source[f"data/{key}"][:]
+    plain["meta/episode_ends"] = source["meta/episode_ends"][:]
     assert ReplayBuffer(tmp_path / "plain.zarr").rate_hz == UMI_RATE_HZ
     buffer = ReplayBuffer(tmp_path / "plain.zarr")
     assert buffer.action_pose[3, 0, 3] == pytest.approx(0.04)
@@ -86,7 +95,7 @@ def test_data_without_actions_takes_the_next_pose_for_the_action(buffer_path, ti
 def test_a_folder_that_is_no_replay_buffer_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="make one with"):
         ReplayBuffer(tmp_path / "nothing.zarr")
-    zarr.open_group(tmp_path / "empty.zarr", mode="w", zarr_format=2)
+    empty_store(tmp_path / "empty.zarr")
     with pytest.raises(ValueError, match="camera0_rgb, robot0_eef_pos"):
         ReplayBuffer(tmp_path / "empty.zarr")
 
@@ -108,12 +117,12 @@ def test_training_lowers_the_loss(tmp_path, tiny_config, buffer_path, windows):
     torch.manual_seed(0)
     untrained = UvaPolicy(tiny_config)
     policy = uva_training.prepare_policy(tiny_config, untrained.tokenizer, windows, recipe)
-    buffer, cache = ReplayBuffer(buffer_path), tmp_path / uva_training.LATENTS_FILE
+    buffer, cache = ReplayBuffer(buffer_path), tmp_path / "latents.safetensors"
     latents = uva_training.cached_latents(policy, buffer, cache)
     again = uva_training.cached_latents(policy, buffer, cache)
     assert all((latents[name] == again[name]).all() for name in ("mean", "std"))
     data = uva_training.LatentWindows(policy, latents, windows)
-    args = argparse.Namespace(out=tmp_path, seed=0, resume=False, save_every=20, precision="no")
+    args = argparse.Namespace(out=tmp_path, seed=0, resume=False, stop_at=None, save_every=20, precision="no")
     uva_training.train(policy, data, recipe, args)
     log = [line for line in (tmp_path / "log.jsonl").read_text().splitlines() if line]
     assert '"step": 0' in log[0]
@@ -142,7 +151,7 @@ def test_a_run_that_was_cut_and_resumed_ends_where_an_uninterrupted_one_does(
     )
     tokenizer = UvaPolicy(tiny_config).tokenizer
 
-    def run(folder, *, cut_at=None, resume=False, recipe=recipe):
+    def run(folder, *, cut_at=None, stop_at=None, resume=False, recipe=recipe):
         torch.manual_seed(5)
         policy = uva_training.prepare_policy(tiny_config, tokenizer, windows, recipe)
         latents = uva_training.cached_latents(policy, ReplayBuffer(buffer_path), tmp_path / "latents.safetensors")
@@ -157,15 +166,17 @@ def test_a_run_that_was_cut_and_resumed_ends_where_an_uninterrupted_one_does(
 
         data.batch = batch
         folder.mkdir(exist_ok=True)
-        args = argparse.Namespace(out=folder, seed=0, resume=resume, save_every=5, precision="no")
+        args = argparse.Namespace(out=folder, seed=0, resume=resume, stop_at=stop_at, save_every=5, precision="no")
         uva_training.train(policy, data, recipe, args)
         return len(calls), UvaPolicy.load(folder / uva_training.POLICY_FILE)
 
     _, whole = run(tmp_path / "whole")
     with pytest.raises(PowerCutError):
         run(tmp_path / "cut", cut_at=9)
+    steps, _ = run(tmp_path / "cut", resume=True, stop_at=8)
+    assert steps == 8 - 5
     steps, resumed = run(tmp_path / "cut", resume=True)
-    assert steps == 12 - 5
+    assert steps == 12 - 8
     for (name, a), b in zip(whole.named_parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(a, b, msg=name)
 
@@ -174,6 +185,48 @@ def test_a_run_that_was_cut_and_resumed_ends_where_an_uninterrupted_one_does(
         run(tmp_path / "cut", resume=True, recipe=other)
     with pytest.raises(ValueError, match="nothing to resume from"):
         run(tmp_path / "new", resume=True)
+
+
+def test_windows_of_two_buffers_stay_in_their_buffer(buffer_path, tiny_config, windows):
+    buffer = ReplayBuffer(buffer_path)
+    both = Windows(buffer, tiny_config.model, tiny_config.observation)
+    both.extend(windows)
+    first = len(windows)
+    assert len(both) == 2 * first
+    assert both.imitable.tolist() == [*windows.imitable, *(windows.imitable + first)]
+    assert both.history[first].tolist() == [first] * 4
+    assert both.future[first - 1].tolist() == [first - 1] * 4
+    assert (both.actions[first:] == windows.actions).all()
+
+
+def test_fine_tuning_starts_from_a_checkpoint_and_keeps_its_tokenizer(
+    tmp_path, tiny_config, tiny_policy, buffer_path, monkeypatch, capsys
+):
+    preset = {
+        "config": to_dict(dataclasses.replace(tiny_config, trained_modes=())),
+        "training": {"steps": 1000, "windows": {"policy": 2, "video": 2}},
+        "fine_tuning": {"steps": 2, "learning_rate": 1e-4, "warmup_steps": 0},
+    }
+    monkeypatch.setattr(uva_training.presets, "load", lambda name: preset)
+    start, out = tmp_path / "start.safetensors", tmp_path / "run"
+    command = ["uva", "--data", str(buffer_path), str(buffer_path), "--init", str(start), "--out", str(out)]
+    monkeypatch.setattr("sys.argv", [*command, "--precision", "no"])
+    tiny_policy.save(start)
+    uva_training.main()
+
+    tuned = UvaPolicy.load(out / uva_training.POLICY_FILE)
+    assert tuned.config.trained_modes == ("policy", "video")
+    before, after = tiny_policy.state_dict(), tuned.state_dict()
+    half = {name: tensor.half().float() for name, tensor in before.items()}  # as weights are saved
+    frozen = [name for name in before if "normalizer" in name or name.startswith("tokenizer")]
+    assert all((after[n] == (before if "normalizer" in n else half)[n]).all() for n in frozen)
+    changes = {n: (after[n] - half[n]).abs().max().item() for n in before if n not in frozen}
+    assert 0 < max(changes.values()) < 1e-3, "two small steps away"
+
+    preset["config"]["model"]["video_head_width"] *= 2
+    with pytest.raises(SystemExit):
+        uva_training.main()
+    assert "model.video_head_width 32, not 64" in capsys.readouterr().err
 
 
 def test_data_of_another_rate_or_without_an_expert_is_refused(buffer_path, tiny_config):

@@ -64,10 +64,14 @@ class Block(nn.Module):
 
 
 def timestep_features(timestep: Tensor, dim: int = 256) -> Tensor:
-    """Sinusoidal features of diffusion timesteps: cosines, then sines. (R,) -> (R, dim)."""
+    """Sinusoidal features of diffusion timesteps: cosines, then sines; in double precision for doubles.
+
+    (R,) -> (R, dim).
+    """
     half = dim // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=timestep.device) / half
-    angles = timestep.float()[:, None] * torch.exp(-math.log(10_000.0) * exponents)[None]
+    dtype = torch.float64 if timestep.dtype == torch.float64 else torch.float32
+    exponents = torch.arange(half, dtype=dtype, device=timestep.device) / half
+    angles = timestep.to(dtype)[:, None] * torch.exp(-math.log(10_000.0) * exponents)[None]
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 

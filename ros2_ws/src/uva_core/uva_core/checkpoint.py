@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ class CheckpointError(RuntimeError):
     """A checkpoint that cannot be used; the message says which and why."""
 
 
-def save(path: str | Path, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
-    """Write `tensors` and `config` to `path`, whole or not at all."""
+def save(
+    path: str | Path, tensors: dict[str, Tensor], config: dict[str, Any], notes: dict[str, str] | None = None
+) -> None:
+    """Write `tensors` and `config` to `path`, whole or not at all; `notes` on where they come from go beside them."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     ready = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     temporary = path.with_name(path.name + ".part")
-    save_file(ready, temporary, metadata={"format": FORMAT, "config": json.dumps(config)})
+    save_file(ready, temporary, metadata={**(notes or {}), "format": FORMAT, "config": json.dumps(config)})
     temporary.replace(path)
 
 
@@ -76,3 +79,9 @@ def load_module(module: nn.Module, tensors: dict[str, Tensor], prefix: str, path
     if broken:
         raise CheckpointError(f"{path} holds NaN or infinity in {len(broken)} tensors ({', '.join(broken[:3])})")
     module.load_state_dict(own)
+
+
+if __name__ == "__main__":
+    from uva_core.importing.command import main  # imports this module under its own name
+
+    sys.exit(main())

@@ -7,10 +7,17 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
+from uva_core.modes import MaskMode
+
 T = TypeVar("T")
 
 RESIZE_MODES = ("bilinear", "area")
-SAMPLERS = ("ddpm", "ddim")
+SAMPLERS = ("ddpm", "ddim", "dpmsolver++")
+ACTION_HEADS = ("pooled", "frame_mean", "token_conv", "token_mlp")
+ACTION_SPACES = ("relative_pose", "absolute_pose", "vector")
+STATE_SPACES = ("relative_pose", "absolute_pose", "vector")
+POSE_DIM = 10  # position 3, rotation 6, gripper width 1
+RELATIVE_STATE_DIM = POSE_DIM + 6  # and the rotation since the start of the episode
 MIN_STEPS, MAX_STEPS = 2, 1000  # of denoising
 
 
@@ -33,9 +40,13 @@ class ModelConfig:
     # Inputs and outputs beside frames
     action_dim: int = 10
     action_steps: int = 16
+    past_actions: bool = False  # the `action_steps` actions before the present are an input
+    past_action_dropout: float = 0.5  # chance to hide each of them in training
     proprioception_dim: int = 0  # 0: robot state is not an input
     proprioception_steps: int = 4
     proprioception_target_dim: int = 0  # 0: no robot-state head
+    wrist_history: bool = False  # the history of a second (wrist) camera is an input
+    wrist_future: bool = False  # the second camera's future is predicted, too
     text_dim: int = 0  # 0: no language; CLIP ViT-B/32 gives 512
     text_tokens: int = 64  # the language latent is repeated to this many tokens
     text_dropout: float = 0.1  # chance to hide the language latent in training
@@ -49,6 +60,7 @@ class ModelConfig:
     # Diffusion heads
     video_head_width: int = 1024
     video_head_depth: int = 6
+    action_head: str | None = "pooled"  # how z becomes one condition per action (see heads.py); None: no action head
     action_head_width: int = 1024
     action_head_depth: int = 6
     train_timesteps: int = 1000
@@ -64,10 +76,18 @@ class ModelConfig:
             raise ValueError(f"latent_size {self.latent_size} is not divisible by patch_size {self.patch_size}")
         if self.sequence_length % self.action_steps:
             raise ValueError(f"{self.sequence_length} tokens cannot carry {self.action_steps} actions in equal blocks")
-        if self.grid < 4:
+        if self.action_head not in (None, *ACTION_HEADS):
+            raise ValueError(f"unknown action head '{self.action_head}'; choose one of: {', '.join(ACTION_HEADS)}")
+        if self.action_head == "pooled" and self.grid < 4:
             raise ValueError(
                 f"the action head pools to 4x4 cells a frame, but the token grid is {self.grid}x{self.grid}"
             )
+        if self.action_head == "frame_mean" and self.action_steps % self.frames:
+            raise ValueError(f"{self.action_steps} actions cannot be shared out to {self.frames} frames")
+        if self.proprioception_target_dim and self.action_head is None:
+            raise ValueError("the robot-state head is built like the action head, and there is none")
+        if self.proprioception_dim and self.sequence_length % self.proprioception_steps:
+            raise ValueError(f"{self.sequence_length} tokens cannot carry {self.proprioception_steps} robot states")
 
     @property
     def grid(self) -> int:
@@ -101,6 +121,7 @@ class TokenizerConfig:
     layers_per_block: int = 2
     norm_groups: int = 32
     mid_block_attention: bool = True
+    last_level_attention: bool = True  # of the encoder
     scaling_factor: float = 0.2325
     sample_posterior: bool = True  # official inference feeds a sample of the posterior; False: its mean
 
@@ -136,7 +157,8 @@ class ObservationConfig:
         0,
     )  # steps at `rate_hz`, relative to the newest observation
     resize: str = "bilinear"  # bilinear (corners not aligned, no antialiasing; official) | area
-    absolute_proprioception: bool = False  # False: relative to the newest EEF pose (UMI)
+    state_space: str = "relative_pose"  # of the robot state: to the newest EEF pose (UMI) | absolute_pose | vector
+    action_space: str = "relative_pose"  # of the actions: to the newest EEF pose (UMI) | absolute_pose | vector
     first_action_step: int = 1  # action 0 is to be reached this many steps after the newest observation
     max_frame_gap_s: float = 0.1  # an image further than this from the wanted time is not used
     smooth_actions: int = 3  # width of the moving average over a predicted chunk; 1: none
@@ -150,6 +172,9 @@ class ObservationConfig:
             raise ValueError(f"frame_offsets {self.frame_offsets} do not end at 0, the newest observation")
         if self.resize not in RESIZE_MODES:
             raise ValueError(f"unknown resize mode '{self.resize}'; choose one of: {', '.join(RESIZE_MODES)}")
+        for name, known in (("state_space", STATE_SPACES), ("action_space", ACTION_SPACES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"unknown {name} '{getattr(self, name)}'; choose one of: {', '.join(known)}")
         if self.smooth_actions % 2 == 0:
             raise ValueError(f"smooth_actions {self.smooth_actions} is even")
         if self.first_action_step < 0:
@@ -160,7 +185,7 @@ class ObservationConfig:
 class SamplingConfig:
     """How chunks and frames are denoised at inference."""
 
-    sampler: str = "ddpm"  # ddpm | ddim
+    sampler: str = "ddpm"  # ddpm | ddim | dpmsolver++
     action_steps: int = 16
     action_temperature: float = 0.95
     video_steps: int = 16
@@ -190,7 +215,8 @@ class UvaConfig:
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     observation: ObservationConfig = field(default_factory=ObservationConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    trained_modes: tuple[str, ...] = ()
+    trained_modes: tuple[str, ...] = ()  # mask modes; empty: not known
+    instructions: tuple[str, ...] = ()  # instructions whose language latents the checkpoint carries
 
     def __post_init__(self) -> None:
         """Reject a tokenizer and a network that do not fit."""
@@ -208,6 +234,15 @@ class UvaConfig:
             raise ValueError(
                 f"{len(self.observation.frame_offsets)} frame offsets for {self.model.frames} history frames"
             )
+        o, m = self.observation, self.model
+        if o.action_space != "vector" and m.action_dim != POSE_DIM:
+            raise ValueError(f"{m.action_dim}-D actions are no poses: action_space must be 'vector'")
+        state_dim = {"relative_pose": RELATIVE_STATE_DIM, "absolute_pose": POSE_DIM}.get(o.state_space)
+        if m.proprioception_dim and state_dim and m.proprioception_dim != state_dim:
+            raise ValueError(f"a robot state of '{o.state_space}' has {state_dim} numbers, not {m.proprioception_dim}")
+        unknown = sorted(set(self.trained_modes) - {mode.value for mode in MaskMode})
+        if unknown:
+            raise ValueError(f"unknown trained_modes: {', '.join(unknown)}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

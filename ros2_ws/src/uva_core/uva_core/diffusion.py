@@ -15,12 +15,12 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 from uva_core.config import SAMPLERS
 
-Scheduler: TypeAlias = DDPMScheduler | DDIMScheduler
+Scheduler: TypeAlias = DDPMScheduler | DDIMScheduler | DPMSolverMultistepScheduler
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(noisy (R, C), timestep (R,), condition (R, Z)) -> (R, 2 C)"""
 
@@ -66,14 +66,18 @@ def make_scheduler(sampler: str, train_timesteps: int, steps: int, clip: float =
     common = {
         "num_train_timesteps": train_timesteps,
         "beta_schedule": "squaredcos_cap_v2",
-        "clip_sample": clip > 0,
-        "clip_sample_range": clip,
         "timestep_spacing": "linspace",
     }
+    clipping = {"clip_sample": clip > 0, "clip_sample_range": clip}
+    scheduler: Scheduler
     if sampler == "ddpm":
-        scheduler = DDPMScheduler(variance_type="learned_range", **common)
+        scheduler = DDPMScheduler(variance_type="learned_range", **common, **clipping)
+    elif sampler == "ddim":
+        scheduler = DDIMScheduler(set_alpha_to_one=True, **common, **clipping)
     else:
-        scheduler = DDIMScheduler(set_alpha_to_one=True, **common)
+        # Starts where some signal is left in the noise. It cannot clip, so `sample` gives it clean values.
+        scheduler = DPMSolverMultistepScheduler(prediction_type="sample", lambda_min_clipped=-5.1, **common)
+        scheduler.register_to_config(**clipping)
     scheduler.betas = torch.from_numpy(cosine_betas(train_timesteps))
     scheduler.alphas = 1.0 - scheduler.betas
     scheduler.alphas_cumprod = torch.cumprod(scheduler.alphas, dim=0)
@@ -81,7 +85,16 @@ def make_scheduler(sampler: str, train_timesteps: int, steps: int, clip: float =
     return scheduler
 
 
-def _ddpm_step(
+def _clean(scheduler: Scheduler, epsilon: Tensor, alpha_bar: float, x: Tensor) -> Tensor:
+    """The clean rows that the predicted noise stands for, clipped as the scheduler says. (R, C) -> (R, C)."""
+    clean = (x - math.sqrt(1 - alpha_bar) * epsilon) / math.sqrt(alpha_bar)
+    if scheduler.config.clip_sample:
+        limit = scheduler.config.clip_sample_range
+        clean = clean.clamp(-limit, limit)
+    return clean
+
+
+def ddpm_step(
     scheduler: DDPMScheduler,
     output: Tensor,
     timestep: int,
@@ -95,10 +108,7 @@ def _ddpm_step(
     alpha_bar = float(scheduler.alphas_cumprod[timestep])
     alpha_bar_previous = float(scheduler.alphas_cumprod[previous]) if previous >= 0 else 1.0
     alpha = alpha_bar / alpha_bar_previous
-    clean = (x - math.sqrt(1 - alpha_bar) * epsilon) / math.sqrt(alpha_bar)
-    if scheduler.config.clip_sample:
-        limit = scheduler.config.clip_sample_range
-        clean = clean.clamp(-limit, limit)
+    clean = _clean(scheduler, epsilon, alpha_bar, x)
     mean = (
         math.sqrt(alpha_bar_previous) * (1 - alpha) / (1 - alpha_bar) * clean
         + math.sqrt(alpha) * (1 - alpha_bar_previous) / (1 - alpha_bar) * x
@@ -137,6 +147,8 @@ def sample(
         (R, C) clean rows.
     """
     x = noise
+    if isinstance(scheduler, DPMSolverMultistepScheduler):
+        scheduler.set_timesteps(scheduler.num_inference_steps)  # forgets the last trajectory
     for index, t in enumerate(scheduler.timesteps.tolist()):
         output = denoiser(x, torch.full((len(x),), t, device=x.device), condition)
         if guidance != 1.0:
@@ -145,9 +157,12 @@ def sample(
             epsilon = unconditional + guidance * (conditional - unconditional)
             output = torch.cat([torch.cat([epsilon, epsilon]), variance], dim=-1)
         if isinstance(scheduler, DDPMScheduler):
-            x = _ddpm_step(scheduler, output, t, x, None if step_noise is None else step_noise[index], temperature)
+            x = ddpm_step(scheduler, output, t, x, None if step_noise is None else step_noise[index], temperature)
         else:
-            x = scheduler.step(output.chunk(2, dim=-1)[0], t, x).prev_sample
+            prediction = output.chunk(2, dim=-1)[0]
+            if isinstance(scheduler, DPMSolverMultistepScheduler):
+                prediction = _clean(scheduler, prediction, float(scheduler.alphas_cumprod[t]), x)
+            x = scheduler.step(prediction, t, x).prev_sample
         if chain is not None:
             chain.append(x)
     return x
@@ -158,18 +173,14 @@ class TrainingDiffusion:
 
     def __init__(self, timesteps: int) -> None:
         """Tabulate the constants of a schedule of `timesteps` steps in float64."""
-        betas = cosine_betas(timesteps)
-        alpha_bar = np.cumprod(1 - betas)
-        before = np.append(1.0, alpha_bar[:-1])
-        posterior = betas * (1 - before) / (1 - alpha_bar)
-        posterior[0] = posterior[1]  # the first is zero, and its logarithm is needed
+        constants = Constants.of(cosine_betas(timesteps))
         table = {
-            "signal": np.sqrt(alpha_bar),
-            "sigma": np.sqrt(1 - alpha_bar),
-            "mean_clean": np.sqrt(before) * betas / (1 - alpha_bar),
-            "mean_noisy": np.sqrt(1 - betas) * (1 - before) / (1 - alpha_bar),
-            "log_posterior": np.log(posterior),
-            "log_beta": np.log(betas),
+            "signal": np.sqrt(constants.alpha_bar),
+            "sigma": np.sqrt(1 - constants.alpha_bar),
+            "mean_clean": constants.mean_clean,
+            "mean_noisy": constants.mean_noisy,
+            "log_posterior": constants.log_posterior,
+            "log_beta": np.log(constants.beta),
         }
         self.timesteps = timesteps
         self._table = {name: torch.from_numpy(values).float() for name, values in table.items()}
@@ -227,3 +238,73 @@ def _binned_log_likelihood(x: Tensor, mean: Tensor, log_variance: Tensor) -> Ten
 def _normal_cdf(x: Tensor) -> Tensor:
     """Tanh approximation of the standard normal CDF; the published loss is defined with it."""
     return 0.5 * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+
+
+class Constants(NamedTuple):
+    """Constants of a schedule of n steps, each (n,) float64, the cleanest step first."""
+
+    alpha_bar: np.ndarray  # share of the signal in the variance
+    beta: np.ndarray  # variance that a step adds
+    mean_clean: np.ndarray  # weight of the clean row in the mean of the step before
+    mean_noisy: np.ndarray  # weight of the noisy row in it
+    log_posterior: np.ndarray  # log variance of the step before, given the clean row
+
+    @classmethod
+    def of(cls, beta: np.ndarray) -> Constants:
+        """Derive everything from the betas (n,)."""
+        alpha_bar = np.cumprod(1 - beta)
+        before = np.append(1.0, alpha_bar[:-1])
+        posterior = beta * (1 - before) / (1 - alpha_bar)
+        posterior[0] = posterior[1]  # the first is zero, and its logarithm is needed
+        return cls(
+            alpha_bar=alpha_bar,
+            beta=beta,
+            mean_clean=np.sqrt(before) * beta / (1 - alpha_bar),
+            mean_noisy=np.sqrt(1 - beta) * (1 - before) / (1 - alpha_bar),
+            log_posterior=np.log(posterior),
+        )
+
+
+def spaced_timesteps(train_timesteps: int, spacing: str) -> list[int]:
+    """Return the timesteps that a spacing keeps, ascending.
+
+    Args:
+        train_timesteps: length of the training schedule.
+        spacing: `16`: that many, evenly spaced with both ends; `5,3`: the schedule in that many equal sections, so many
+            of each; `ddim16`: the smallest whole stride from 0 that gives that many.
+
+    Raises:
+        ValueError: no such stride, or more timesteps than a section has.
+    """
+    if spacing.startswith("ddim"):
+        wanted = int(spacing.removeprefix("ddim"))
+        for stride in range(1, train_timesteps):
+            kept = range(0, train_timesteps, stride)
+            if len(kept) == wanted:
+                return list(kept)
+        raise ValueError(f"no whole stride keeps {wanted} of {train_timesteps} timesteps")
+    timesteps = []
+    sections = np.array_split(np.arange(train_timesteps), spacing.count(",") + 1)
+    for section, count in zip(sections, spacing.split(","), strict=True):
+        if not 1 <= int(count) <= len(section):
+            raise ValueError(f"cannot keep {count} of {len(section)} timesteps")
+        timesteps += [int(t) for t in np.linspace(section[0], section[-1], int(count)).round()]
+    return timesteps
+
+
+def spaced_scheduler(train_timesteps: int, spacing: str, clip: float = 0.0) -> DDPMScheduler:
+    """Return a `ddpm` scheduler, see `make_scheduler`, set to a spacing, see `spaced_timesteps`.
+
+    Raises:
+        ValueError: there is no such spacing.
+    """
+    timesteps = spaced_timesteps(train_timesteps, spacing)
+    scheduler: DDPMScheduler = make_scheduler("ddpm", train_timesteps, len(timesteps), clip)
+    scheduler.set_timesteps(timesteps=timesteps[::-1])
+    return scheduler
+
+
+def constants_of(scheduler: Scheduler) -> Constants:
+    """Return the constants of the timesteps to which a scheduler is set: betas are those between the kept ones."""
+    alpha_bar = scheduler.alphas_cumprod[scheduler.timesteps.flip(0)].numpy()
+    return Constants.of(1 - alpha_bar / np.append(1.0, alpha_bar[:-1]))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,14 +24,19 @@ class TrainingBatch:
     Attributes:
         history, future: (B, h, C, H, W) latents.
         actions: (B, T, A); the target, or the input in `forward_dynamics`.
-        proprioception: (B, S, P) or None. proprioception_target: (B, T, Q) or None. text: (B, E) or None.
+        past_actions: (B, T, A) or None. text: (B, E) or None.
+        proprioception: (B, S, P) or None. proprioception_target: (B, T, Q) or None.
+        wrist_history, wrist_future: (B, h, C, H, W) latents or None.
     """
 
     history: Tensor
     future: Tensor
     actions: Tensor
+    past_actions: Tensor | None = None
     proprioception: Tensor | None = None
     proprioception_target: Tensor | None = None
+    wrist_history: Tensor | None = None
+    wrist_future: Tensor | None = None
     text: Tensor | None = None
 
 
@@ -57,16 +62,21 @@ class TrainingDraw:
     video: RowDraw
     actions: RowDraw
     proprioception: RowDraw | None = None
+    wrist: RowDraw | None = None
     text_missing: Tensor | None = None  # (B,) bool
+    past_actions_missing: Tensor | None = None  # (B, T) bool
 
     @classmethod
     def random(cls, c: ModelConfig, batch: int, action_draws: int = 1) -> TrainingDraw:
         """Draw from torch's global generator; more timesteps per action make the loss of one latent less noisy."""
         target, steps = c.proprioception_target_dim, c.train_timesteps
+        hide_past = torch.rand(batch, c.action_steps) < c.past_action_dropout if c.past_actions else None
         return cls(
             orders=random_orders(batch, c.tokens_per_frame),
             mask_ratios=random_mask_ratios(batch),
             video=RowDraw.random(1, batch, c.sequence_length, c.token_dim, steps),
+            wrist=RowDraw.random(1, batch, c.sequence_length, c.token_dim, steps) if c.wrist_future else None,
+            past_actions_missing=hide_past,
             actions=RowDraw.random(action_draws, batch, c.action_steps, c.action_dim, steps),
             proprioception=RowDraw.random(action_draws, batch, c.action_steps, target, steps) if target else None,
             text_missing=torch.rand(batch) < c.text_dropout if c.text_dim else None,
@@ -75,15 +85,15 @@ class TrainingDraw:
 
 @dataclass
 class Losses:
-    """Scalars, and the per-row terms they come from."""
+    """Scalars, and what they come from: z, the mask (B, N) of hidden positions, and per-row terms."""
 
     total: Tensor
     video: Tensor
     action: Tensor
     proprioception: Tensor
     z: Tensor
-    video_terms: TrainingTerms | None = None
-    action_terms: TrainingTerms | None = None
+    mask: Tensor
+    terms: dict[str, TrainingTerms] = field(default_factory=dict)  # per row, by head
 
 
 def mode_inputs(batch: TrainingBatch, modes: Sequence[MaskMode], draw: TrainingDraw) -> tuple[ModelInputs, Tensor]:
@@ -100,7 +110,11 @@ def mode_inputs(batch: TrainingBatch, modes: Sequence[MaskMode], draw: TrainingD
         history_missing=torch.tensor([not rule.history_given for rule in rules]),
         actions=batch.actions,
         actions_missing=torch.tensor([not rule.actions_given for rule in rules]),
+        past_actions=batch.past_actions,
+        past_actions_missing=draw.past_actions_missing,
         proprioception=batch.proprioception,
+        wrist_history=batch.wrist_history,
+        wrist_future=batch.wrist_future,
         text=batch.text,
         text_missing=draw.text_missing,
     )
@@ -116,8 +130,9 @@ def training_losses(
 ) -> Losses:
     """Return the losses of one step.
 
-    Video is scored on masked tokens of the samples whose mode decodes video, actions on those whose mode decodes
-    actions, robot state (where there is a head) on all. With one mode for all samples this is the published loss.
+    Video is scored on masked tokens of the samples whose mode decodes video (with a wrist camera: the sum of both
+    cameras), actions on those whose mode decodes actions, robot state (where there is a head) on all. With one mode
+    for all samples this is the published loss.
 
     Args:
         model: the network, or a wrapper that forwards `ModelInputs` and has its attributes.
@@ -129,23 +144,30 @@ def training_losses(
     inputs, mask = mode_inputs(batch, modes, draw)
     z = model(inputs)
     zero = z.sum() * 0.0  # keeps a head that has no sample in the graph: every rank must see every parameter
-    losses = Losses(zero, zero, zero, zero, z)
+    losses = Losses(zero, zero, zero, zero, z, mask)
 
     video = torch.tensor([RULES[mode].decodes_video for mode in modes])
     if video.any():
-        clean = model.patchify(batch.future[video])
-        terms = _row_terms(model.video_head.net, diffusion, clean, z[video], draw.video, video)
         weight = mask[video].repeat(1, model.config.frames).float()[None].expand(len(draw.video.noise), -1, -1)
-        losses.video = (terms.loss * weight.flatten()).sum() / weight.sum()
-        losses.video_terms = terms
+        cameras = {"video": (model.video_head, batch.future, draw.video)}
+        if draw.wrist is not None and batch.wrist_future is not None:
+            cameras["wrist"] = (model.wrist_video_head, batch.wrist_future, draw.wrist)
+        for name, (head, frames, rows) in cameras.items():
+            clean = model.patchify(frames[video])
+            terms = losses.terms[name] = _row_terms(head.net, diffusion, clean, z[video], rows, video)
+            losses.video = losses.video + (terms.loss * weight.flatten()).sum() / weight.sum()
     action = torch.tensor([RULES[mode].decodes_actions for mode in modes])
     if action.any():
-        losses.action_terms = _head_terms(model.action_head, diffusion, batch.actions, z, draw.actions, action)
-        losses.action = losses.action_terms.loss.mean()
+        terms = losses.terms["action"] = _head_terms(
+            model.action_head, diffusion, batch.actions, z, draw.actions, action
+        )
+        losses.action = terms.loss.mean()
     if draw.proprioception is not None and batch.proprioception_target is not None:
         everyone = torch.ones(len(modes), dtype=torch.bool)
-        head, target = model.proprioception_head, batch.proprioception_target
-        losses.proprioception = _head_terms(head, diffusion, target, z, draw.proprioception, everyone).loss.mean()
+        terms = losses.terms["proprioception"] = _head_terms(
+            model.proprioception_head, diffusion, batch.proprioception_target, z, draw.proprioception, everyone
+        )
+        losses.proprioception = terms.loss.mean()
     losses.total = losses.video + losses.action + losses.proprioception
     return losses
 

@@ -4,24 +4,25 @@
 Letters in shapes: B batch, h frames, C latent channels, H W latent cells, N tokens per frame, D width,
 T action steps, A action size.
 
-    future latents ─┐
+    future latents ──┐
     history latents ─┼─ per-position projection ─ concat ─ linear ─ + positions ─ [language first] ─┐
-    actions, state ─┘                                                                               │
+    actions, state ──┘                                                                              │
               z (B, h N, D) <── + positions <── second transformer <── first transformer <──────────┘
-              ├── video head: each token
-              └── action head: each of the T actions
+              ├── video head: each token (a second one for the wrist camera)
+              └── action head: each of the T actions (a second one for robot states)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from uva_core.blocks import NORM_EPS, Block
 from uva_core.config import ModelConfig
-from uva_core.heads import SequenceHead, VideoHead
+from uva_core.heads import SEQUENCE_HEADS, VideoHead
 
 
 @dataclass
@@ -35,7 +36,11 @@ class ModelInputs:
         history_missing: (B,) bool, True where the whole history is hidden.
         actions: (B, T, A) normalized future actions.
         actions_missing: (B,) bool.
+        past_actions: (B, T, A) normalized actions before the present.
+        past_actions_missing: (B, T) bool.
         proprioception: (B, S, P) normalized robot state.
+        wrist_history: (B, h, C, H, W) scaled latents of the second camera's history frames.
+        wrist_future: (B, h, C, H, W) its future frames; hidden where `future` is.
         text: (B, E) language latent.
         text_missing: (B,) bool, True where a learned vector replaces it.
     """
@@ -46,9 +51,18 @@ class ModelInputs:
     history_missing: Tensor | None = None
     actions: Tensor | None = None
     actions_missing: Tensor | None = None
+    past_actions: Tensor | None = None
+    past_actions_missing: Tensor | None = None
     proprioception: Tensor | None = None
+    wrist_history: Tensor | None = None
+    wrist_future: Tensor | None = None
     text: Tensor | None = None
     text_missing: Tensor | None = None
+
+    def expand(self, count: int) -> ModelInputs:
+        """Return the inputs of one sample as those of `count` equal ones, without copying."""
+        shared: dict[str, Any] = {n: v if v is None else v.expand(count, *v.shape[1:]) for n, v in vars(self).items()}
+        return ModelInputs(**shared)
 
 
 def sinusoidal_table(length: int, width: int) -> Tensor:
@@ -91,6 +105,17 @@ class Uva(nn.Module):
         self.missing_frame = nn.Parameter(torch.randn(1, d) * 0.02)  # stands for future and history tokens alike
         self.missing_action = nn.Parameter(torch.randn(1, d) * 0.02)
         parts = 3
+        if c.wrist_future:
+            self.wrist_future_proj = nn.Linear(c.token_dim, d)
+            self.missing_wrist_frame = nn.Parameter(torch.randn(1, d) * 0.02)
+            parts += 1
+        if c.past_actions:
+            self.past_action_proj = nn.Linear(c.action_dim, d)
+            self.missing_past_action = nn.Parameter(torch.randn(1, d) * 0.02)
+            parts += 1
+        if c.wrist_history:
+            self.wrist_history_proj = nn.Linear(c.token_dim, d)
+            parts += 1
         if c.proprioception_dim:
             self.proprioception_proj = nn.Linear(c.proprioception_dim, d)
             parts += 1
@@ -118,22 +143,13 @@ class Uva(nn.Module):
         self.latent_positions = PositionEmbedding(c.frames, c.tokens_per_frame, d)
 
         # Heads
-        self.video_head = VideoHead(c.token_dim, d, c.video_head_width, c.video_head_depth)
-        self.action_head = self._sequence_head(c.action_dim)
-        if c.proprioception_target_dim:
-            self.proprioception_head = self._sequence_head(c.proprioception_target_dim)
-
-    def _sequence_head(self, dim: int) -> SequenceHead:
-        c = self.config
-        return SequenceHead(
-            dim=dim,
-            steps=c.action_steps,
-            frames=c.frames,
-            grid=c.grid,
-            condition_dim=c.width,
-            width=c.action_head_width,
-            depth=c.action_head_depth,
-        )
+        self.video_head = VideoHead(c)
+        if c.wrist_future:
+            self.wrist_video_head = VideoHead(c)
+        if c.action_head:
+            self.action_head = SEQUENCE_HEADS[c.action_head](c, c.action_dim)
+        if c.action_head and c.proprioception_target_dim:
+            self.proprioception_head = SEQUENCE_HEADS[c.action_head](c, c.proprioception_target_dim)
 
     def patchify(self, latents: Tensor) -> Tensor:
         """(B, h, C, H, W) latents -> (B, h N, C p p) tokens: frame by frame, row by row."""
@@ -153,48 +169,64 @@ class Uva(nn.Module):
         """(B, S, D) -> (B, h N, D): step j covers its own block of consecutive tokens."""
         return steps.repeat_interleave(self.config.sequence_length // steps.shape[1], dim=1)
 
+    def _replace(self, x: Tensor, missing: Tensor | None, token: Tensor) -> Tensor:
+        """Put the learned `token` (1, D) where `missing` (B, S) or (B,) is True. (B, S, D) -> (B, S, D)."""
+        if missing is None:
+            return x
+        mask = missing[:, None, None] if missing.ndim == 1 else missing[:, :, None]
+        return torch.where(mask, token.to(x.dtype), x)
+
+    def _future_part(
+        self, frames: Tensor | None, missing: Tensor | None, project: nn.Linear, token: Tensor, batch: int
+    ) -> Tensor:
+        """Future frames of one camera, each position as a token or, where it is not given, the learned one."""
+        if frames is None:
+            return token.expand(batch, self.config.sequence_length, -1)
+        everywhere = None if missing is None else missing.repeat(1, self.config.frames)
+        return self._replace(project(self.patchify(frames)), everywhere, token)
+
+    def _require(self, value: Tensor | None, what: str) -> Tensor:
+        if value is None:
+            raise ValueError(f"this model takes {what}, and none was given")
+        return value
+
     def embed(self, inputs: ModelInputs) -> Tensor:
-        """Inputs -> the normalized sequence that enters the first block (B, [text +] h N, D)."""
-        c = self.config
-        batch, length = len(inputs.history), c.sequence_length
+        """Inputs -> the normalized sequence that enters the first block (B, [text +] h N, D).
 
-        history = self.history_proj(self.patchify(inputs.history))
-        if inputs.history_missing is not None:
-            history = torch.where(inputs.history_missing[:, None, None], self.missing_frame.to(history.dtype), history)
-
-        missing = self.missing_frame.expand(batch, length, -1)
-        if inputs.future is None:
-            future = missing
+        Raises:
+            ValueError: an input that the model takes is not given; future frames, actions and past actions may be.
+        """
+        c, i = self.config, inputs
+        batch = len(i.history)
+        parts = [self._future_part(i.future, i.future_missing, self.future_proj, self.missing_frame, batch)]
+        if c.wrist_future:
+            project, token = self.wrist_future_proj, self.missing_wrist_frame
+            parts.append(self._future_part(i.wrist_future, i.future_missing, project, token, batch))
+        parts.append(self._replace(self.history_proj(self.patchify(i.history)), i.history_missing, self.missing_frame))
+        if c.past_actions:
+            token = self.missing_past_action
+            if i.past_actions is None:
+                past = token.expand(batch, c.action_steps, -1)
+            else:
+                past = self._replace(self.past_action_proj(i.past_actions), i.past_actions_missing, token)
+            parts.append(self._repeat_over_tokens(past))
+        if i.actions is None:
+            actions = self.missing_action.expand(batch, c.action_steps, -1)
         else:
-            future = self.future_proj(self.patchify(inputs.future))
-            if inputs.future_missing is not None:
-                hidden = inputs.future_missing.repeat(1, c.frames)[:, :, None]
-                future = torch.where(hidden, missing.to(future.dtype), future)
-
-        if inputs.actions is None:
-            actions = self.missing_action.expand(batch, length, -1)
-        else:
-            actions = self.action_proj(inputs.actions)
-            if inputs.actions_missing is not None:
-                hidden = inputs.actions_missing[:, None, None]
-                actions = torch.where(hidden, self.missing_action.to(actions.dtype), actions)
-            actions = self._repeat_over_tokens(actions)
-
-        parts = [future, history, actions]
+            actions = self._replace(self.action_proj(i.actions), i.actions_missing, self.missing_action)
+        parts.append(self._repeat_over_tokens(actions))
+        if c.wrist_history:
+            frames = self._require(i.wrist_history, "frames of a wrist camera")
+            parts.append(self.wrist_history_proj(self.patchify(frames)))
         if c.proprioception_dim:
-            if inputs.proprioception is None:
-                raise ValueError("this model takes proprioception, and none was given")
-            parts.append(self._repeat_over_tokens(self.proprioception_proj(inputs.proprioception)))
+            state = self._require(i.proprioception, "proprioception")
+            parts.append(self._repeat_over_tokens(self.proprioception_proj(state)))
         x = self.input_positions(self.fuse(torch.cat(parts, dim=-1)))
-
         if c.text_dim:
-            if inputs.text is None:
-                raise ValueError("this model takes a language latent, and none was given")
-            text = inputs.text
-            text = self.text_proj(text)
-            if inputs.text_missing is not None:
-                text = torch.where(inputs.text_missing[:, None], self.missing_text.to(text.dtype), text)
-            x = torch.cat([text[:, None] + self.text_positions, x], dim=1)
+            text = self._replace(
+                self.text_proj(self._require(i.text, "a language latent"))[:, None], i.text_missing, self.missing_text
+            )
+            x = torch.cat([text + self.text_positions, x], dim=1)
         return self.input_norm(x)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -203,13 +235,17 @@ class Uva(nn.Module):
             x = block(x)
         return self.encoder_norm(x)
 
-    def forward(self, inputs: ModelInputs) -> Tensor:
-        """Inputs -> joint latent z (B, h N, D)."""
+    def decode(self, x: Tensor) -> Tensor:
+        """Second transformer, and the language tokens cut off. (B, S, D) -> joint latent z (B, h N, D)."""
         c = self.config
         text = c.text_tokens if c.text_dim else 0
-        x = self.decoder_embed(self.encode(self.embed(inputs)))
+        x = self.decoder_embed(x)
         video = self.decoder_positions(x[:, text:])
         x = torch.cat([x[:, :text] + self.decoder_text_positions, video], dim=1) if text else video
         for block in self.decoder_blocks:
             x = block(x)
         return self.latent_positions(self.decoder_norm(x)[:, text:])
+
+    def forward(self, inputs: ModelInputs) -> Tensor:
+        """Inputs -> joint latent z (B, h N, D)."""
+        return self.decode(self.encode(self.embed(inputs)))

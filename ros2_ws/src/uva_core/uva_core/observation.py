@@ -7,7 +7,7 @@ import bisect
 import logging
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -42,13 +42,22 @@ class Observation:
         eef_pose: (h, 4, 4) EEF poses in the base frame, at the frames' times.
         gripper_width: (h,) m.
         start_pose: (4, 4) EEF pose at the start of the episode.
+        wrist_frames: (h, 3, S, S) of a second camera, for models that see one.
+        state: (n, P) robot state in task units, for models whose state is no EEF pose.
+        past_actions: (T, A) actions before the present in task units (EEF targets in the base frame), for models
+            that see them; None: a learned token stands in.
+        text: (E,) language latent, for models that are told what to do.
     """
 
     stamp_s: float
     frames: Tensor
-    eef_pose: NDArray[np.float64]
-    gripper_width: NDArray[np.float64]
-    start_pose: NDArray[np.float64]
+    eef_pose: NDArray[np.float64] = field(default_factory=lambda: np.eye(4)[None])
+    gripper_width: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
+    start_pose: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+    wrist_frames: Tensor | None = None
+    state: NDArray[np.float64] | None = None
+    past_actions: NDArray[np.float64] | None = None
+    text: Tensor | None = None
 
     @property
     def base_pose(self) -> NDArray[np.float64]:

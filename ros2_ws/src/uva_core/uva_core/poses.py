@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-Array = NDArray[np.float64]
+from uva_core.config import POSE_DIM as POSE_DIM
 
-POSE_DIM = 10  # position 3, rotation 6, gripper width 1
+Array = NDArray[np.float64]
+REPRESENTATIONS = ("abs", "rel", "relative", "delta")  # how poses can be written against a base pose, see `express`
 
 
 def matrix_from_quaternion(position: Array, quaternion: Array) -> Array:
@@ -28,8 +29,13 @@ def matrix_from_rotation_vector(position: Array, rotation_vector: Array) -> Arra
 
 def _matrix(position: Array, rotation: Rotation) -> Array:
     position = np.asarray(position, dtype=np.float64)
+    return _from_parts(position, rotation.as_matrix().reshape(*position.shape[:-1], 3, 3))
+
+
+def _from_parts(position: Array, rotation: Array) -> Array:
+    """(..., 3) and (..., 3, 3) -> (..., 4, 4)."""
     pose = np.zeros((*position.shape[:-1], 4, 4))
-    pose[..., :3, :3] = rotation.as_matrix().reshape(*position.shape[:-1], 3, 3)
+    pose[..., :3, :3] = rotation
     pose[..., :3, 3] = position
     pose[..., 3, 3] = 1.0
     return pose
@@ -37,8 +43,27 @@ def _matrix(position: Array, rotation: Rotation) -> Array:
 
 def quaternion_from_matrix(pose: Array) -> Array:
     """(..., 4, 4) -> (..., 4) xyzw."""
-    rotation = Rotation.from_matrix(np.reshape(pose[..., :3, :3], (-1, 3, 3)))
-    return np.asarray(rotation.as_quat()).reshape(*pose.shape[:-2], 4)
+    return np.asarray(_rotation(pose).as_quat()).reshape(*pose.shape[:-2], 4)
+
+
+def from_vector(vector: Array) -> Array:
+    """(..., 6) position m, rotation vector rad -> (..., 4, 4)."""
+    return matrix_from_rotation_vector(vector[..., :3], vector[..., 3:])
+
+
+def to_vector(pose: Array) -> Array:
+    """(..., 4, 4) -> (..., 6) position m, rotation vector rad. Inverse of `from_vector`."""
+    rotation_vector = np.asarray(_rotation(pose).as_rotvec()).reshape(*pose.shape[:-2], 3)
+    return np.concatenate([pose[..., :3, 3], rotation_vector], axis=-1)
+
+
+def _rotation(pose: Array) -> Rotation:
+    return Rotation.from_matrix(np.reshape(pose[..., :3, :3], (-1, 3, 3)))
+
+
+def rotation_between(start: Array, end: Array) -> Array:
+    """Shortest rotation (3, 3) that takes the direction `start` (3,) to the direction `end` (3,)."""
+    return np.asarray(Rotation.align_vectors(end, start)[0].as_matrix())
 
 
 def inverse(pose: Array) -> Array:
@@ -54,6 +79,56 @@ def inverse(pose: Array) -> Array:
 def relative_to(base: Array, pose: Array) -> Array:
     """inverse(base) @ pose, both (..., 4, 4): UMI's `relative` representation."""
     return inverse(base) @ pose
+
+
+def express(pose: Array, base: Array, representation: str) -> Array:
+    """Write poses against a base pose.
+
+    Args:
+        pose: (T, 4, 4).
+        base: (4, 4); for `relative` and `rel` also one for each pose, (T, 4, 4).
+        representation: `abs`: as they are; `relative`: inverse(base) @ pose (UMI); `rel`: difference of positions, and
+            rotation pose @ inverse(base), both along the base frame's axes; `delta`: `rel` of each to the one before.
+
+    Returns:
+        (T, 4, 4).
+
+    Raises:
+        ValueError: unknown representation.
+    """
+    _check_representation(representation)
+    if representation == "abs":
+        return pose
+    if representation == "relative":
+        return relative_to(base, pose)
+    if representation == "delta":
+        base = np.concatenate([base[None], pose[:-1]])
+    rotation = pose[..., :3, :3] @ np.swapaxes(base[..., :3, :3], -1, -2)
+    return _from_parts(pose[..., :3, 3] - base[..., :3, 3], rotation)
+
+
+def restore(pose: Array, base: Array, representation: str) -> Array:
+    """Inverse of `express`, with the same arguments. With `rel` it applies increments to poses.
+
+    Raises:
+        ValueError: unknown representation.
+    """
+    _check_representation(representation)
+    if representation == "abs":
+        return pose
+    if representation == "relative":
+        return base @ pose
+    if representation == "delta":
+        reached = [base]
+        for increment in pose:
+            reached.append(restore(increment, reached[-1], "rel"))
+        return np.stack(reached[1:])
+    return _from_parts(pose[..., :3, 3] + base[..., :3, 3], pose[..., :3, :3] @ base[..., :3, :3])
+
+
+def _check_representation(representation: str) -> None:
+    if representation not in REPRESENTATIONS:
+        raise ValueError(f"unknown representation '{representation}'; choose one of: {', '.join(REPRESENTATIONS)}")
 
 
 def rotation_6d(pose: Array) -> Array:
@@ -72,17 +147,23 @@ def matrix_from_6d(rotation: Array) -> Array:
 
 def encode(pose: Array, width: Array) -> Array:
     """Poses (..., 4, 4) and gripper widths (...) m -> (..., 10)."""
-    return np.concatenate([pose[..., :3, 3], rotation_6d(pose), np.asarray(width)[..., None]], axis=-1)
+    return np.concatenate([encode_pose(pose), np.asarray(width)[..., None]], axis=-1)
+
+
+def encode_pose(pose: Array) -> Array:
+    """(..., 4, 4) -> (..., 9) position 3, rotation 6-D."""
+    return np.concatenate([pose[..., :3, 3], rotation_6d(pose)], axis=-1)
 
 
 def decode(vector: Array) -> tuple[Array, Array]:
     """(..., 10) -> poses (..., 4, 4) and gripper widths (...) m. Inverse of `encode`."""
     vector = np.asarray(vector, dtype=np.float64)
-    pose = np.zeros((*vector.shape[:-1], 4, 4))
-    pose[..., :3, :3] = matrix_from_6d(vector[..., 3:9])
-    pose[..., :3, 3] = vector[..., :3]
-    pose[..., 3, 3] = 1.0
-    return pose, vector[..., 9]
+    return decode_pose(vector[..., :9]), vector[..., 9]
+
+
+def decode_pose(vector: Array) -> Array:
+    """(..., 9) -> (..., 4, 4). Inverse of `encode_pose`."""
+    return _from_parts(vector[..., :3], matrix_from_6d(vector[..., 3:]))
 
 
 def interpolate(start: Array, end: Array, fraction: float) -> Array:

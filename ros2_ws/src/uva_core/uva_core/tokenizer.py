@@ -19,10 +19,11 @@ class Tokenizer(nn.Module):
         self.config = config
         channels = 3 * config.pixel_unshuffle**2
         levels = len(config.block_out_channels)
+        last = "AttnDownEncoderBlock2D" if config.last_level_attention else "DownEncoderBlock2D"
         self.vae = AutoencoderKL(
             in_channels=channels,
             out_channels=channels,
-            down_block_types=("DownEncoderBlock2D",) * levels,
+            down_block_types=("DownEncoderBlock2D",) * (levels - 1) + (last,),
             up_block_types=("UpDecoderBlock2D",) * levels,
             block_out_channels=config.block_out_channels,
             layers_per_block=config.layers_per_block,
