@@ -11,7 +11,8 @@ import numpy as np
 from arx_x5_sim.env import RATE_HZ, Action, Observation
 from uva_core import poses
 from uva_core.config import SamplingConfig
-from uva_core.policy import ActionPrediction, UvaPolicy
+from uva_core.policy import UvaPolicy
+from uva_core.predictions import ActionPrediction
 
 
 class UvaActor:
@@ -56,10 +57,12 @@ class UvaActor:
 
     def _follow(self, planned: int, chunks: list[ActionPrediction]) -> list[Action]:
         first = self.policy.config.observation.first_action_step
-        i = min(self._step - planned + 1 - first, len(chunks[0].poses) - 1)
+        i = min(self._step - planned + 1 - first, len(chunks[0].vectors) - 1)
+        targets, widths = poses.decode(np.stack([chunk.vectors[i] for chunk in chunks]))
+        quaternions = poses.quaternion_from_matrix(targets)
         return [
-            Action(c.poses[i, :3, 3], poses.quaternion_from_matrix(c.poses[i]), float(c.gripper_width[i]))
-            for c in chunks
+            Action(target[:3, 3], quaternion, float(width))
+            for target, quaternion, width in zip(targets, quaternions, widths, strict=True)
         ]
 
     @staticmethod

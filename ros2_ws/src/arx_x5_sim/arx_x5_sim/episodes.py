@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records one episode: a demonstration by the expert, or play. A pure function of the seed."""
+"""Records one episode: a demonstration by the expert, or play. A pure function of the seed.
+
+The third kind, corrections, needs a policy and is in `corrections.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from arx_x5_sim.camera import Camera
-from arx_x5_sim.env import Action, PushEnv
+from arx_x5_sim.env import Action, Observation, PushEnv
 from arx_x5_sim.expert import Expert, Pair
 from arx_x5_sim.policies import ActionNoise, Wanderer
 from arx_x5_sim.scene import BLOCK_NAMES, SQUARE_NAMES
@@ -31,6 +34,7 @@ class Kind(Enum):
 
     DEMONSTRATION = "demonstration"
     PLAY = "play"
+    CORRECTION = "correction"
 
 
 @dataclass
@@ -50,11 +54,18 @@ class Recorder:
         """Records `env` with the images of `camera`."""
         self.env = env
         self._camera = camera
+        self._observation: Observation | None = None
         self._rows: list[dict[str, Any]] = []
+
+    def observe(self) -> Observation:
+        """Looks at the present state, once: that image is also the one that is recorded."""
+        if self._observation is None:
+            self._observation = self.env.observe(self._camera)
+        return self._observation
 
     def step(self, executed: Action, expert: Action, is_expert: bool) -> None:
         """Records the present state with its actions, then executes."""
-        observation = self.env.observe(self._camera)
+        observation, self._observation = self.observe(), None
         world = self.env.world
         row = {
             "camera0_rgb": observation.image,
@@ -102,6 +113,12 @@ def _demonstrate(recorder: Recorder, rng: np.random.Generator) -> bool:
         for _ in range(rng.integers(*DISTURBANCE_STEPS)):
             action = wanderer.act(world.eef_pose()[0], world.block_poses()[:, :2])
             recorder.step(noise.apply(action), Expert().act(world), is_expert=False)
+    return solve(recorder, noise)
+
+
+def solve(recorder: Recorder, noise: ActionNoise) -> bool:
+    """Lets the expert solve the task under noise from the present state; says whether it did, to a standstill."""
+    world = recorder.env.world
     expert = Expert()
     still = 0
     for _ in range(EXPERT_STEPS_MAX):

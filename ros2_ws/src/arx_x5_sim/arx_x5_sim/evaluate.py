@@ -58,6 +58,15 @@ def success(steps: NDArray[np.int64]) -> dict[str, Any]:
     }
 
 
+def failures(seeds: range, steps: NDArray[np.int64], envs: list[PushEnv]) -> dict[str, float]:
+    """Return how far [cm] the nearest block was from a square in the end, for each seed that was not solved."""
+    return {
+        str(seed): round(100 * float(env.world.pair_distances_m().min()), 1)
+        for seed, step, env in zip(seeds, steps, envs, strict=True)
+        if step < 0
+    }
+
+
 def run(name: str, seeds: range, act: Act, envs: list[PushEnv], camera: Camera | None) -> NDArray[np.int64]:
     """Roll out one policy over all seeds with a progress bar."""
     for env, seed in zip(envs, seeds, strict=True):
@@ -112,7 +121,9 @@ def measure(
     seeds: range = args.seeds
     actor = UvaActor(policy, seeds, execute=args.execute, latency_steps=args.latency_steps, sampling=sampling)
     started = time.monotonic()
-    results: dict[str, Any] = {"policy": success(run("policy", seeds, actor, envs, camera))}
+    steps = run("policy", seeds, actor, envs, camera)
+    results: dict[str, Any] = {"policy": success(steps)}
+    results["policy"]["failures"] = failures(seeds, steps, envs)
     if not args.policy_only:
         experts = [Expert() for _ in envs]
 
@@ -146,6 +157,9 @@ def table(results: dict[str, Any]) -> str:
             solved = f"{r['solved']:4d}/{r['episodes']:<4d}"
             took = "-" if r["mean_seconds"] is None else f"{r['mean_seconds']:.1f} s"
             lines.append(f"{name:10} {solved} {r['success']:8.2f}   {low:.2f} to {high:.2f}    {took:>6}")
+    if results["policy"].get("failures"):
+        told = ", ".join(f"{seed} ({cm:.1f})" for seed, cm in results["policy"]["failures"].items())
+        lines.append(f"not solved (cm from the nearest block to a square): {told}")
     if "tokenizer" in results:
         t = results["tokenizer"]
         for kind in ("reconstructed", "true_frames"):

@@ -9,14 +9,15 @@ import pytest
 
 from arx_x5_sim.camera import Camera
 from arx_x5_sim.closed_loop import UvaActor
-from arx_x5_sim.env import Observation
-from arx_x5_sim.evaluate import parse_seeds, success, table
+from arx_x5_sim.env import Observation, PushEnv
+from arx_x5_sim.evaluate import failures, parse_seeds, success, table
 from arx_x5_sim.readout import BlockReadout
 from arx_x5_sim.scene import build_model
 from arx_x5_sim.world import TOOL_QUATERNION, World
 from uva_core.config import ObservationConfig
 from uva_core.observation import ObservationBuffer
-from uva_core.policy import ActionPrediction
+from uva_core.poses import encode
+from uva_core.predictions import ActionPrediction
 
 
 def halved(images):
@@ -61,9 +62,8 @@ class CountingPolicy:
         self.seeds = list(seeds)
         poses = np.tile(np.eye(4), (16, 1, 1))
         poses[:, 0, 3] = 0.01 * np.arange(16)
-        return [
-            ActionPrediction(poses + _shift(o.stamp_s * 10), np.zeros(16), np.arange(16) / 10, {}) for o in observations
-        ]
+        chunks = [encode(poses + _shift(o.stamp_s * 10), np.zeros(16)) for o in observations]
+        return [ActionPrediction(chunk, np.arange(16) / 10, {}) for chunk in chunks]
 
 
 def _shift(x):
@@ -110,6 +110,18 @@ def test_the_table_shows_every_policy():
     text = table({"policy": success(np.array([10, -1])), "random": success(np.array([-1, -1]))})
     assert "policy        1/2        0.50" in text
     assert "random        0/2        0.00" in text
+
+
+def test_failures_tell_how_far_off_they_ended(scene):
+    envs = [PushEnv(World(scene[0])) for _ in range(2)]
+    for env in envs:
+        env.reset(20_000)
+    square = envs[1].world.square_positions()[0]
+    envs[1].world.set_block(0, np.array([square[0] - 0.05, square[1], 0.0]))
+    found = failures(range(7, 9), np.array([12, -1]), envs)
+    assert found == {"8": 5.0}
+    text = table({"policy": {**success(np.array([12, -1])), "failures": found}})
+    assert "not solved (cm from the nearest block to a square): 8 (5.0)" in text
 
 
 def test_seeds_are_first_and_count():

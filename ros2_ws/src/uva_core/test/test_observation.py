@@ -25,7 +25,7 @@ def filled(seconds=2.0, rate_hz=20.0, **options):
     for i in range(round(seconds * rate_hz) + 1):
         t = i / rate_hz
         buffer.add_pose(100 + t, at(t), 0.01 * t)
-        buffer.add_image(100 + t, np.full((16, 16, 3), 10 * t, np.uint8))
+        buffer.add_image(100 + t, np.full((16, 16, 3), int(10 * t) % 256, np.uint8))
     return buffer
 
 
@@ -164,6 +164,48 @@ def test_old_data_is_forgotten_and_clear_forgets_all():
     buffer.clear()
     with pytest.raises(ObservationNotReadyError):
         buffer.sample()
+
+
+def test_an_observation_of_the_past_is_what_was_given_then():
+    then = filled(seconds=2.0).sample()
+    again = filled(seconds=3.6).sample(102.0)
+    assert again.stamp_s == then.stamp_s
+    np.testing.assert_array_equal(again.eef_pose, then.eef_pose)
+    np.testing.assert_array_equal(again.frames, then.frames)
+    assert filled(seconds=3.6).sample(102.04).stamp_s == then.stamp_s  # the next image came at 102.05
+
+
+def test_what_followed_an_observation_is_still_there_when_its_future_has_come():
+    buffer = filled(seconds=30.0)
+    past = buffer.sample(buffer.newest_s - 1.6)
+    assert past.stamp_s == pytest.approx(128.4)
+    seen = images.to_uint8(buffer.frames_at(past.stamp_s + np.array([0.4, 0.8, 1.2, 1.6])))
+    assert seen[:, 0, 0, 0].tolist() == [int(10 * t) % 256 for t in (28.8, 29.2, 29.6, 30.0)]
+
+
+@pytest.mark.parametrize(
+    ("at_s", "text"),
+    [
+        (102.1, "the newest image is 0.10 s older than the wanted time"),
+        (99.5, r"2\.50 s ago is not remembered, only the last 2\.00 s"),
+        (100.5, r"no image within 60 ms of 2\.70 s ago"),
+    ],
+)
+def test_an_observation_of_a_time_that_is_not_remembered_is_refused(at_s, text):
+    with pytest.raises(ObservationNotReadyError, match=text):
+        filled().sample(at_s)
+
+
+def test_an_observation_or_a_frame_within_an_outage_is_refused():
+    buffer = filled()
+    buffer.add_pose(103.0, at(3.0), 0.0)
+    buffer.add_image(103.0, np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(ObservationNotReadyError, match="no image in the 60 ms before 0.50 s ago"):
+        buffer.sample(102.5)
+    with pytest.raises(ObservationNotReadyError, match="no image within 60 ms of 0.50 s ago"):
+        buffer.frames_at([102.0, 102.5])
+    with pytest.raises(ObservationNotReadyError, match="no image yet"):
+        ObservationBuffer(CONFIG, 8).frames_at([102.0])
 
 
 def test_absolute_proprioception_is_the_pose_itself_and_relative_has_the_newest_at_zero():

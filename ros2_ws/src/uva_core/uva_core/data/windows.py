@@ -64,12 +64,19 @@ class Windows:
                 buffer.pose[history_index],
                 buffer.gripper_width[history_index],
                 buffer.pose[buffer.episode_start],
-                absolute=observation.absolute_proprioception,
+                absolute=observation.state_space == "absolute_pose",
             )
         )
         self.imitable = torch.from_numpy(np.flatnonzero(buffer.is_expert[ahead].all(axis=1)))
         if len(self.imitable) == 0:
             raise ValueError(f"no {model.action_steps} steps in a row are an expert's: nothing to imitate")
+
+    def extend(self, other: Windows) -> None:
+        """Append the windows of another buffer; its steps are counted on from this one's last."""
+        first_step = len(self)
+        for name, tensor in vars(other).items():
+            counts_steps = name in ("history", "future", "imitable")
+            setattr(self, name, torch.cat([getattr(self, name), tensor + first_step if counts_steps else tensor]))
 
     @staticmethod
     def _float(values: NDArray[np.float64]) -> Tensor:

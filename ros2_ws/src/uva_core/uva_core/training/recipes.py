@@ -39,6 +39,11 @@ class UvaRecipe:
     normalizer_outliers: float = 0.0  # fraction of samples at either end that may be scaled beyond [-1, 1]
     windows: dict[str, int] = field(default_factory=dict)  # windows per step and process, by mode
 
+    @property
+    def trained_modes(self) -> tuple[str, ...]:
+        """Values of the mask modes that are trained."""
+        return tuple(name for name, count in self.windows.items() if count)
+
     def modes(self, step: int) -> list[MaskMode]:
         """Return the mode of each window of a batch at `step`: fixed counts, so every mode is in every batch."""
         modes = [MaskMode.parse(name) for name, count in self.windows.items() for _ in range(count)]
