@@ -7,6 +7,7 @@ import bisect
 import logging
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -98,6 +99,9 @@ class ObservationBuffer:
     so. With `pad_start` the first image and pose of an episode stand in for what was before (a robot that stood
     still), while they are remembered: not after an outage.
 
+    It remembers for as long as history and prediction reach together, so that what was seen can be looked at as the
+    future of an observation that is past.
+
     An episode starts with `clear`, and with a stamp `STEP_BACK_S` older than the one before it: the buffer then
     forgets everything, because times before and after a step of the clock cannot be compared.
     """
@@ -109,7 +113,7 @@ class ObservationBuffer:
         self.pad_start = pad_start
         self._images: deque[tuple[float, Tensor]] = deque()
         self._poses: deque[tuple[float, NDArray[np.float64], float]] = deque()
-        self._capacity_s = 2 * self._history_s + 1.0
+        self._capacity_s = self._history_s + self._horizon_s + 1.0
         self.clear()
 
     def clear(self) -> None:
@@ -122,6 +126,17 @@ class ObservationBuffer:
     @property
     def _history_s(self) -> float:
         return -min(self.config.frame_offsets) / self.config.rate_hz
+
+    @property
+    def _horizon_s(self) -> float:
+        """How far the model predicts: as many frames as it sees, at the stride of the newest two."""
+        offsets = self.config.frame_offsets
+        return len(offsets) * (offsets[-1] - offsets[-2]) / self.config.rate_hz
+
+    @property
+    def newest_s(self) -> float:
+        """Stamp of the newest image, NaN if there is none."""
+        return self._images[-1][0] if self._images else math.nan
 
     def add_image(self, stamp_s: float, image: NDArray[np.uint8]) -> bool:
         """Add an RGB image (H, W, 3). Returns False (and drops it) when its stamp is not newer than the last one.
@@ -163,15 +178,15 @@ class ObservationBuffer:
         while queue[0][0] < now_s - self._capacity_s:
             queue.popleft()
 
-    def sample(self) -> Observation:
-        """Return the observation at the newest image.
+    def sample(self, at_s: float | None = None) -> Observation:
+        """Return the observation at the newest image, or as it was at the past time `at_s`.
 
         Raises:
             ObservationNotReadyError: no image or pose yet, not enough history, or a gap at a wanted time.
         """
         if not self._images or self._start_pose is None:
             raise ObservationNotReadyError("no image yet" if not self._images else "no EEF pose yet")
-        newest = self._images[-1][0]
+        newest = self.newest_s if at_s is None else self._newest_as_of(at_s)
         chosen = [self._frame(newest + offset / self.config.rate_hz) for offset in self.config.frame_offsets]
         states = [self._pose(stamp) for stamp, _ in chosen]
         return Observation(
@@ -181,6 +196,32 @@ class ObservationBuffer:
             gripper_width=np.array([width for _, width in states]),
             start_pose=self._start_pose,
         )
+
+    def frames_at(self, times_s: Iterable[float]) -> Tensor:
+        """Return what was seen at these n times: (n, 3, S, S) float32 in [-1, 1], each the frame nearest to its time.
+
+        Raises:
+            ObservationNotReadyError: no image yet, or none near enough to one of the times.
+        """
+        if not self._images:
+            raise ObservationNotReadyError("no image yet")
+        return torch.stack([self._frame(time_s)[1] for time_s in times_s])
+
+    def _newest_as_of(self, at_s: float) -> float:
+        """Stamp of the image that was the newest one at a past time."""
+        stamps = [stamp for stamp, _ in self._images]
+        if at_s > stamps[-1] + _ROUNDING_S:
+            raise ObservationNotReadyError(f"the newest image is {at_s - stamps[-1]:.2f} s older than the wanted time")
+        index = bisect.bisect_right(stamps, at_s + _ROUNDING_S) - 1
+        if index < 0:
+            raise ObservationNotReadyError(
+                f"{stamps[-1] - at_s:.2f} s ago is not remembered, only the last {stamps[-1] - stamps[0]:.2f} s"
+            )
+        if at_s - stamps[index] > self.config.max_frame_gap_s:
+            raise ObservationNotReadyError(
+                f"no image in the {self.config.max_frame_gap_s * 1e3:.0f} ms before {stamps[-1] - at_s:.2f} s ago"
+            )
+        return stamps[index]
 
     def _frame(self, wanted_s: float) -> tuple[float, Tensor]:
         stamps = [stamp for stamp, _ in self._images]
