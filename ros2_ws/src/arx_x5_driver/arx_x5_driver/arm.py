@@ -8,7 +8,7 @@ period.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -48,11 +48,28 @@ class ArmState:
 
 @dataclass(frozen=True)
 class ArmCommand:
-    """Where the arm shall be now: joint angles `(6,)` [rad], rates `(6,)` [rad/s], gripper opening [m]."""
+    """Where the arm shall be now.
+
+    Attributes:
+        position: joint angles `(6,)` [rad].
+        velocity: joint velocities `(6,)` [rad/s].
+        gripper_width: opening between the fingers [m].
+        gripper_velocity: its rate [m/s].
+        acceleration: joint accelerations `(6,)` [rad/s^2].
+        gripper_acceleration: of the opening [m/s^2].
+    """
 
     position: NDArray[np.float64]
     velocity: NDArray[np.float64]
     gripper_width: float
+    gripper_velocity: float = 0.0
+    acceleration: NDArray[np.float64] = field(default_factory=lambda: np.zeros(JOINT_COUNT))
+    gripper_acceleration: float = 0.0
+
+    @property
+    def moves(self) -> bool:
+        """Whether the arm is not to stand still."""
+        return bool(self.velocity.any()) or self.gripper_velocity != 0.0
 
 
 class Arm(Protocol):
@@ -69,4 +86,4 @@ class Arm(Protocol):
         """Follow this command until the next one, holding its position if none comes. Raises `ArmError`."""
 
     def close(self) -> None:
-        """Release the arm; may be called in any state, and twice."""
+        """Release the arm, as it was told to when it was made; may be called in any state, and twice."""

@@ -6,35 +6,37 @@ All times are on the driver's own clock; who makes a chunk from a message maps t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arx_x5_driver.rules import (
+    CLIP,
+    EMPTY,
+    FLOOD,
+    FRAME,
+    FUTURE,
+    LENGTH,
+    NOT_FINITE,
+    QUATERNION,
+    SEQUENCE,
+    STALE,
+    STEP_JUMP_M,
+    STEP_JUMP_RAD,
+    TIMES,
+    RuleBook,
+)  # fmt: skip
+
 Array = NDArray[np.float64]
 
-NOT_ENABLED = "not_enabled"
-EMPTY = "empty"
-LENGTH = "length"
-NOT_FINITE = "not_finite"
-QUATERNION = "quaternion"
-FRAME = "frame"
-TIMES = "times"
-STEP_JUMP = "step_jump"
-STALE = "stale"
-FUTURE = "future"
-SEQUENCE = "sequence"
-
-REJECTIONS = (
-    NOT_ENABLED, EMPTY, LENGTH, NOT_FINITE, QUATERNION, FRAME, TIMES, STEP_JUMP, STALE, FUTURE, SEQUENCE,
-)  # fmt: skip
-"""Why a chunk may be rejected, in the order in which it is asked."""
-
 _QUATERNION_TOLERANCE = 1e-2  # a float32 model output is off by 1e-6; more than this is no rounding
+_SHORTEST_QUATERNION = 0.5  # one that is shorter says too little about a rotation to be scaled
 
 
 class ChunkRejectedError(ValueError):
-    """A chunk must not be executed: `rule` is one of `REJECTIONS`, the message says what was wrong."""
+    """A chunk must not be executed: `rule` is that rule's name, the message says what was wrong."""
 
     def __init__(self, rule: str, detail: str) -> None:
         super().__init__(f"{rule}: {detail}")
@@ -86,6 +88,7 @@ class ChunkRules:
         max_step_m: longest way between consecutive steps.
         max_step_rad: largest turn between consecutive steps.
         restart_silence_s: after this long without an accepted chunk a sequence may start again.
+        min_interval_s: shortest time from one accepted chunk to the next.
     """
 
     frame: str
@@ -95,18 +98,20 @@ class ChunkRules:
     max_step_m: float
     max_step_rad: float
     restart_silence_s: float
+    min_interval_s: float
 
 
 class ChunkGate:
     """Lets chunks through that are fit for execution; remembers the newest one for the order of sequences."""
 
-    def __init__(self, rules: ChunkRules) -> None:
+    def __init__(self, rules: ChunkRules, book: RuleBook) -> None:
         self._rules = rules
+        self._book = book
         self._sequence: int | None = None
-        self._accepted_s = 0.0
+        self._accepted_s = -math.inf
 
     def check(self, chunk: Chunk, now_s: float, lead_s: float) -> None:
-        """Accept a chunk or raise `ChunkRejectedError`; one that is rejected leaves no trace.
+        """Raise `ChunkRejectedError` for an unfit chunk; a rule that clips only counts what it finds.
 
         Args:
             chunk: what was received.
@@ -114,7 +119,7 @@ class ChunkGate:
             lead_s: a step counts as late when it is to be reached within this time from now.
         """
         with np.errstate(over="ignore"):  # absurdly large numbers become infinite, and fail the rules
-            _check_content(chunk, self._rules)
+            self._check_content(chunk)
         _check_times(chunk, self._rules, now_s, lead_s)
         silence_s = now_s - self._accepted_s
         if (
@@ -123,43 +128,57 @@ class ChunkGate:
             and silence_s < self._rules.restart_silence_s
         ):
             raise ChunkRejectedError(SEQUENCE, f"{chunk.sequence} came after {self._sequence}")
+        if silence_s < self._rules.min_interval_s:
+            raise ChunkRejectedError(FLOOD, f"it came {silence_s * 1e3:.1f} ms after the last one")
+
+    def accepted(self, chunk: Chunk, now_s: float) -> bool:
+        """The chunk is executed: later ones must be newer. Whether it came after a silence, as from a new policy."""
+        silence_s = now_s - self._accepted_s
         self._sequence, self._accepted_s = chunk.sequence, now_s
+        return silence_s >= self._rules.restart_silence_s
 
+    def _check_content(self, chunk: Chunk) -> None:
+        """Reject what is wrong with a chunk at any time."""
+        lengths = (len(chunk.times_s), len(chunk.positions), len(chunk.quaternions), len(chunk.widths))
+        if max(lengths) == 0:
+            raise ChunkRejectedError(EMPTY, "it has no steps")
+        if len(set(lengths)) != 1:
+            raise ChunkRejectedError(LENGTH, "{} times, {} positions, {} rotations, {} widths".format(*lengths))
+        arrays = (chunk.times_s, chunk.positions, chunk.quaternions, chunk.widths, np.array([chunk.stamp_s]))
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ChunkRejectedError(NOT_FINITE, "it holds NaN or infinite numbers")
+        norms = np.sqrt((chunk.quaternions**2).sum(axis=1))
+        worst = int(np.argmax(np.abs(norms - 1.0)))
+        if not abs(norms[worst] - 1.0) <= _QUATERNION_TOLERANCE:
+            usable = bool((norms >= _SHORTEST_QUATERNION).all() and np.isfinite(norms).all())
+            self._broken(QUATERNION, f"step {worst} has a rotation of length {norms[worst]:.3f}", usable)
+        if chunk.frame != self._rules.frame:
+            raise ChunkRejectedError(FRAME, f"poses are in '{chunk.frame}', expected '{self._rules.frame}'")
+        if not (np.diff(chunk.times_s) > 0.0).all():
+            raise ChunkRejectedError(TIMES, "times of the steps do not increase")
+        if len(chunk) > 1:
+            self._check_jumps(chunk, norms)
 
-def _check_content(chunk: Chunk, rules: ChunkRules) -> None:
-    """Reject what is wrong with a chunk at any time."""
-    lengths = (len(chunk.times_s), len(chunk.positions), len(chunk.quaternions), len(chunk.widths))
-    if max(lengths) == 0:
-        raise ChunkRejectedError(EMPTY, "it has no steps")
-    if len(set(lengths)) != 1:
-        raise ChunkRejectedError(LENGTH, "{} times, {} positions, {} rotations, {} widths".format(*lengths))
-    arrays = (chunk.times_s, chunk.positions, chunk.quaternions, chunk.widths, np.array([chunk.stamp_s]))
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise ChunkRejectedError(NOT_FINITE, "it holds NaN or infinite numbers")
-    norms = np.sqrt((chunk.quaternions**2).sum(axis=1))
-    worst = int(np.argmax(np.abs(norms - 1.0)))
-    if not abs(norms[worst] - 1.0) <= _QUATERNION_TOLERANCE:
-        raise ChunkRejectedError(QUATERNION, f"step {worst} has a rotation of length {norms[worst]:.3f}")
-    if chunk.frame != rules.frame:
-        raise ChunkRejectedError(FRAME, f"poses are in '{chunk.frame}', expected '{rules.frame}'")
-    if not (np.diff(chunk.times_s) > 0.0).all():
-        raise ChunkRejectedError(TIMES, "times of the steps do not increase")
-    _check_jumps(chunk, norms, rules)
+    def _check_jumps(self, chunk: Chunk, norms: Array) -> None:
+        """Reject a chunk whose consecutive steps are too far apart."""
+        ways = np.sqrt((np.diff(chunk.positions, axis=0) ** 2).sum(axis=1))
+        unit = chunk.quaternions / norms[:, np.newaxis]
+        cosines = np.abs((unit[1:] * unit[:-1]).sum(axis=1)).clip(max=1.0)
+        turns = 2.0 * np.arccos(cosines)
+        for rule, jumps, limit, unit_name in (
+            (STEP_JUMP_M, ways, self._rules.max_step_m, "m"),
+            (STEP_JUMP_RAD, turns, self._rules.max_step_rad, "rad"),
+        ):
+            worst = int(np.argmax(jumps))
+            if not jumps[worst] <= limit:
+                detail = f"{jumps[worst]:.3f} {unit_name} between steps {worst} and {worst + 1}, limit {limit:g}"
+                self._broken(rule, detail, bool(np.isfinite(jumps[worst])))
 
-
-def _check_jumps(chunk: Chunk, norms: Array, rules: ChunkRules) -> None:
-    """Reject a chunk whose consecutive steps are too far apart."""
-    if len(chunk) < 2:
-        return
-    ways = np.sqrt((np.diff(chunk.positions, axis=0) ** 2).sum(axis=1))
-    unit = chunk.quaternions / norms[:, np.newaxis]
-    cosines = np.abs((unit[1:] * unit[:-1]).sum(axis=1)).clip(max=1.0)
-    turns = 2.0 * np.arccos(cosines)
-    for jumps, limit, unit_name in ((ways, rules.max_step_m, "m"), (turns, rules.max_step_rad, "rad")):
-        worst = int(np.argmax(jumps))
-        if not jumps[worst] <= limit:
-            detail = f"{jumps[worst]:.3f} {unit_name} between steps {worst} and {worst + 1}, limit {limit:g}"
-            raise ChunkRejectedError(STEP_JUMP, detail)
+    def _broken(self, rule: str, detail: str, bearable: bool) -> None:
+        """Count a bearable breach of a rule that clips, reject the chunk for any other."""
+        if not bearable or self._book.action(rule) != CLIP:
+            raise ChunkRejectedError(rule, detail)
+        self._book.count(rule)
 
 
 def _check_times(chunk: Chunk, rules: ChunkRules, now_s: float, lead_s: float) -> None:

@@ -11,50 +11,26 @@ Only `enable` leads out of `stopped` and `fault`; nothing but a chunk or `home` 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import ArmCommand, ArmState
-from arx_x5_driver.chunk import NOT_ENABLED, Chunk, ChunkGate, ChunkRejectedError, ChunkRules
+from arx_x5_driver.chunk import Chunk, ChunkGate, ChunkRejectedError
+from arx_x5_driver.config import ControllerConfig
+from arx_x5_driver.feedback import Feedback
+from arx_x5_driver.guard import DivergenceGuard
 from arx_x5_driver.home import HomeMove
 from arx_x5_driver.kinematics import Kinematics
-from arx_x5_driver.motion import Motion, MotionConfig
-from arx_x5_driver.safety import RuleCounts
+from arx_x5_driver.latency import SlidingPercentile
+from arx_x5_driver.motion import Motion
+from arx_x5_driver.rules import GUARD, NOT_ENABLED, STOP, RuleBook, Verdict
 from arx_x5_driver.schedule import Schedule
 from arx_x5_driver.state import ENABLED, RequestRefusedError, Snapshot, State
 
-Array = NDArray[np.float64]
-
+_DELAY_PERCENTILE = 95.0
+_DELAY_WINDOW = 50  # chunks
+_DELAY_WARM_UP = 3  # the first ones wait for compilation and caches
 _START_TOLERANCE_RAD = 0.05  # a joint measured this far beyond its limit is a calibration error, not noise
-
-
-@dataclass(frozen=True)
-class ControllerConfig:
-    """What the controller needs to know.
-
-    Attributes:
-        motion: limits and filters of the motion.
-        chunks: rules on chunks.
-        period_s: nominal control period; after a longer pause the motion goes on as if two had passed.
-        feedback_timeout_s: measurements whose stamp has not advanced for this long are a fault.
-        home_position: joint angles of the home position `(6,)` [rad].
-        home_speed_rad_s: speed of the fastest joint on the way there.
-    """
-
-    motion: MotionConfig
-    chunks: ChunkRules
-    period_s: float
-    feedback_timeout_s: float
-    home_position: Array
-    home_speed_rad_s: float
-
-    def __post_init__(self) -> None:
-        bounds = self.motion.bounds()
-        home, low, high = self.home_position, bounds.position_min[:-1], bounds.position_max[:-1]
-        if home.shape != low.shape or not ((home >= low) & (home <= high)).all():
-            raise ValueError(f"home_position {home} is not between {low} and {high}")
 
 
 class Controller:
@@ -62,14 +38,15 @@ class Controller:
 
     def __init__(self, config: ControllerConfig, kinematics: Kinematics) -> None:
         self._config = config
-        self._counts = RuleCounts()
-        self._motion = Motion(config.motion, kinematics, self._counts)
-        self._gate = ChunkGate(config.chunks)
+        self._book = RuleBook(config.actions)
+        self._motion = Motion(config.motion, kinematics, self._book)
+        self._gate = ChunkGate(config.chunks, self._book)
+        self._guard = DivergenceGuard(config.guard)
+        self._delay = SlidingPercentile(_DELAY_PERCENTILE, _DELAY_WINDOW, _DELAY_WARM_UP)
         self._state = State.UNCONFIGURED
         self._reason = ""
         self._home: HomeMove | None = None
-        self._measured: ArmState | None = None
-        self._measured_s = -math.inf
+        self._feedback = Feedback(config.feedback_timeout_s)
         self._tick_s = -math.inf
         self._latest_s = -math.inf
         self._chunk: tuple[int, float] | None = None
@@ -116,8 +93,8 @@ class Controller:
             raise RequestRefusedError(f"the driver is {self._state.value}")
         if self._motion.moving:
             raise RequestRefusedError("the arm is still braking, try again in a moment")
-        measured = self._measured
-        if measured is None or self._feedback_age_s() > self._config.feedback_timeout_s:
+        measured = self._feedback.fresh(self._latest_s)
+        if measured is None:
             raise RequestRefusedError("the arm sends no fresh measurements")
         limits = self._config.motion.limits
         beyond = np.maximum(limits.position_min - measured.position, measured.position - limits.position_max)
@@ -151,21 +128,26 @@ class Controller:
         """Execute a chunk that was received at a time. Raises `ChunkRejectedError`, which is counted."""
         now_s = self._advance(now_s)
         try:
-            if self._state not in ENABLED:
-                raise ChunkRejectedError(NOT_ENABLED, f"the driver is {self._state.value}")
-            if self._home is not None:
-                raise ChunkRejectedError(NOT_ENABLED, "the arm is moving to its home position")
-            self._gate.check(chunk, now_s, self._motion.lead_s)
+            self._check(chunk, now_s)
         except ChunkRejectedError as rejection:
             self._rejected += 1
-            self._counts.count(rejection.rule)
+            self._book.count(rejection.rule)
             self._last_rejection = str(rejection)
+            if self._book.action(rejection.rule) == STOP:
+                self.stop(f"chunk {chunk.sequence} broke a rule, {rejection}")
             raise
+        if self._gate.accepted(chunk, now_s):
+            self._delay.restart()
+        self._delay.add(now_s - chunk.stamp_s)
         self._motion.run(chunk, now_s, already_running=self._state is State.ACTIVE)
         self._accepted += 1
         self._chunk = chunk.sequence, now_s
         self._last_rejection = ""
         self._state = State.ACTIVE
+
+    def report_divergence(self, divergence: float, now_s: float) -> None:
+        """Note how far the world is from what the running chunk's prediction says; see `guard`."""
+        self._guard.report(divergence, now_s)
 
     def tick(self, now_s: float, measured: ArmState | None) -> ArmCommand | None:
         """One control period: returns the command to send now, None to send nothing.
@@ -177,19 +159,24 @@ class Controller:
         if now_s <= self._tick_s:
             return None
         dt_s = min(now_s - self._tick_s, 2.0 * self._config.period_s)
-        self._tick_s = now_s
+        commanded_s, self._tick_s = self._tick_s, now_s
         now_s = self._advance(now_s)
-        self._watch_feedback(now_s, measured)
+        self._watch(measured, commanded_s)
         if self._state is State.ACTIVE and now_s >= self._motion.schedule.end_s:
             self._hold_after_chunk()
+        if self._state is State.ACTIVE and self._guard.gives_up(now_s):
+            self._enter(State.HOLDING, f"the world diverges from the prediction by {self._guard.divergence:.3g}")
         if self._state not in ENABLED and not self._motion.moving:
             return None
         if self._state is State.ACTIVE:
-            self._motion.follow_chunk(now_s, dt_s)
+            self._motion.follow_chunk(now_s, dt_s, self._guard.speed_share(now_s))
         elif self._home is not None:
             self._go_home(self._home, dt_s)
         else:
             self._motion.brake(dt_s)
+        verdict = self._book.close_period()
+        if verdict is not None:
+            self._give_up(verdict)
         return self._motion.command
 
     def snapshot(self, now_s: float) -> Snapshot:
@@ -205,8 +192,29 @@ class Controller:
             last_rejection=self._last_rejection,
             steps_executed=self._motion.schedule.executed,
             steps_dropped=self._motion.schedule.dropped,
-            rule_counts=self._counts.as_dict(),
+            chunk_delay_s=self._delay.value,
+            action_latency_s=self._motion.latency.seconds,
+            divergence=self._guard.divergence,
+            rule_counts=self._book.as_dict(),
         )
+
+    def _check(self, chunk: Chunk, now_s: float) -> None:
+        """Raise `ChunkRejectedError` unless a chunk is fit for execution now."""
+        if self._state not in ENABLED:
+            raise ChunkRejectedError(NOT_ENABLED, f"the driver is {self._state.value}")
+        if self._home is not None:
+            raise ChunkRejectedError(NOT_ENABLED, "the arm is moving to its home position")
+        if self._guard.holds(now_s):
+            raise ChunkRejectedError(GUARD, f"the world diverged by {self._guard.divergence:.3g}")
+        self._gate.check(chunk, now_s, self._motion.lead_s)
+        rule = self._motion.refused_for(chunk)
+        if rule is not None:
+            raise ChunkRejectedError(rule, "a step lies beyond it")
+
+    def _give_up(self, verdict: Verdict) -> None:
+        """A rule was broken that is not to be clipped: end the motion in which it was."""
+        motion = "the move home" if self._home is not None else f"chunk {self._chunk[0] if self._chunk else 0}"
+        self._enter(State.STOPPED if verdict.action == STOP else State.HOLDING, f"{motion} broke rule '{verdict.rule}'")
 
     def _enter(self, state: State, reason: str) -> None:
         self._state, self._reason, self._home = state, reason, None
@@ -217,18 +225,17 @@ class Controller:
         self._latest_s = max(self._latest_s, now_s)
         return self._latest_s
 
-    def _feedback_age_s(self) -> float:
-        return self._latest_s - self._measured_s
-
-    def _watch_feedback(self, now_s: float, measured: ArmState | None) -> None:
-        if measured is not None and self._is_news(measured):
-            self._measured, self._measured_s = measured, now_s
-        elif self._state in ENABLED and self._feedback_age_s() > self._config.feedback_timeout_s:
+    def _watch(self, measured: ArmState | None, commanded_s: float) -> None:
+        """Learn from a new measurement how the arm follows what was commanded last; none for long is a fault."""
+        news = self._feedback.take(measured, self._latest_s)
+        if self._state not in ENABLED:
+            return
+        if news is not None:
+            since_s = news.stamp_s - self._config.state_latency_s - commanded_s
+            if abs(since_s) <= 2.0 * self._config.period_s:
+                self._motion.observe(news.position, since_s)
+        elif self._feedback.fresh(self._latest_s) is None:
             self.fault(f"the arm sent no new measurement for {self._config.feedback_timeout_s:g} s")
-
-    def _is_news(self, measured: ArmState) -> bool:
-        finite = math.isfinite(float(measured.position.sum()) + measured.gripper_width)
-        return finite and (self._measured is None or measured.stamp_s != self._measured.stamp_s)
 
     def _hold_after_chunk(self) -> None:
         sequence = self._chunk[0] if self._chunk else 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Forward and inverse kinematics of the X5 by the SDK's solver, with the URDF that the SDK installs.
+"""Kinematics of the X5 by the SDK's solver, with the URDF that the SDK installs.
 
 The inverse first takes Newton steps on the SDK's forward kinematics: targets come every few milliseconds and lie
 close together, so one step nearly always does. Only where they fail is the SDK's own search asked. That one takes
@@ -13,15 +13,18 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT
+from arx_x5_driver.body import Capsule, arm_body
+from arx_x5_driver.chain import Chain
 from arx_x5_driver.limits import LIMITS, ArmLimits
 from arx_x5_driver.se3 import Pose, quaternion_from_rpy, rotation_vector, rpy_from_quaternion
 
@@ -33,6 +36,7 @@ _NEWTON_STEPS = 3
 _GAIN_REUSE_RAD = 0.02  # the Jacobian changes by about as much, so that a step leaves 2 % of the error
 _EXACT = 1e-7  # m and rad
 _CLOSE_ENOUGH = 1e-4  # m and rad; the motors resolve no more
+_LEVER_M = 0.3  # what a radian counts as in the condition number: about the forearm's length
 _SOLVED = 0  # KDL::SolverI::E_NOERROR
 
 
@@ -51,12 +55,25 @@ def import_sdk() -> Any:
 class Kinematics(Protocol):
     """What the controller needs to know about the arm's geometry."""
 
+    @property
+    def body(self) -> Sequence[Capsule]:
+        """What must not touch itself, in frames of `frames`."""
+        ...
+
     def forward(self, joints: Array) -> Pose:
         """The end effector's pose in the base frame at joint angles `(6,)` [rad]."""
         ...
 
     def inverse(self, pose: Pose, seed: Array) -> Array | None:
         """Joint angles `(6,)` near the seed for a pose, perhaps beyond limits; None if there are none."""
+        ...
+
+    def frames(self, joints: Array) -> Array:
+        """Poses `(S, links, 4, 4)` of all links in the base frame at joint angles `(S, 6)`, the end effector last."""
+        ...
+
+    def condition(self, joints: Array) -> float:
+        """How unevenly joints `(6,)` move the end effector: from 1 to infinity, which is a singularity."""
         ...
 
 
@@ -78,8 +95,16 @@ class SdkKinematics:
                 config.eef_link_name,
                 config.gravity_vector,
             )
+        self._chain = Chain(Path(config.urdf_path), config.base_link_name, config.eef_link_name)
+        self._body = arm_body(self._chain.tool_length_m)
         self._gain: Array = np.zeros((6, JOINT_COUNT))
+        self._condition = 1.0
         self._gain_at: Array = np.full(JOINT_COUNT, np.nan)
+
+    @property
+    def body(self) -> Sequence[Capsule]:
+        """See `Kinematics`."""
+        return self._body
 
     def forward(self, joints: Array) -> Pose:
         """See `Kinematics`."""
@@ -99,6 +124,15 @@ class SdkKinematics:
         refined = self._refine(pose, found)
         return found if refined is None else refined
 
+    def frames(self, joints: Array) -> Array:
+        """See `Kinematics`."""
+        return self._chain.frames(joints)
+
+    def condition(self, joints: Array) -> float:
+        """See `Kinematics`; at these or very close joint angles."""
+        self._newton_gain(joints)
+        return self._condition
+
     def _refine(self, pose: Pose, joints: Array) -> Array | None:
         """Newton steps until the pose is reached; None if they do not get there."""
         error = _difference(self.forward(joints), pose)
@@ -115,8 +149,12 @@ class SdkKinematics:
         """Damped inverse `(6, 6)` of the Jacobian, at these or very close joint angles: it is dear to compute."""
         if not np.abs(joints - self._gain_at).max() <= _GAIN_REUSE_RAD:
             jacobian = self._jacobian(joints)
-            self._gain = np.linalg.solve(jacobian.T @ jacobian + _DAMPING_MATRIX, jacobian.T)
+            gain = np.linalg.solve(jacobian.T @ jacobian + _DAMPING_MATRIX, jacobian.T)
+            self._gain = np.asarray(gain, dtype=np.float64)
             self._gain_at = joints.copy()
+            jacobian[:3] /= _LEVER_M
+            stretches = np.linalg.svd(jacobian, compute_uv=False)
+            self._condition = float(stretches[0] / max(stretches[-1], 1e-12))
         return self._gain
 
     def _jacobian(self, joints: Array) -> Array:

@@ -1,16 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Executable `driver`: the node on its own, with the real arm or a loopback."""
 
+import gc
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 from arx_x5_driver.node import ArxX5Driver
+from arx_x5_driver.rate import make_realtime
 from uva_node_utils.lifecycle import run
 
 SWITCH_INTERVAL_S = 0.0005
 """How long Python lets another thread go on while the control loop waits for its turn: 5 ms by default, a period."""
 
+OTHERS_PRIORITY = 1
+"""Real-time priority of all other threads, below the loop's: one that another process pushes aside while it has
+Python's lock, or one of the middleware's, holds up the loop."""
+
+_THREADS = Path("/proc/self/task")
+
 
 def main() -> None:
     """Run the driver until SIGINT or SIGTERM."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    run(ArxX5Driver)
+    run(_make_node)
+
+
+def _make_node() -> ArxX5Driver:
+    node = ArxX5Driver()
+    gc.freeze()  # what is here stays: collections that look through all of it would hold up the loop
+    if node.realtime_priority:
+        # Those that come later inherit it from those that are here.
+        for thread in _THREADS.iterdir():
+            with suppress(ProcessLookupError):
+                make_realtime(OTHERS_PRIORITY, int(thread.name))
+    return node

@@ -65,6 +65,10 @@ def status_message(snapshot: Snapshot, statistics: RateStatistics) -> DriverStat
         limit_counts=list(snapshot.rule_counts.values()),
         loop_period_error_p99=statistics.period_error_p99_s,
         loop_work_p99=statistics.work_p99_s,
+        loop_periods_missed=statistics.missed,
+        chunk_delay=snapshot.chunk_delay_s,
+        action_latency=snapshot.action_latency_s,
+        guard_divergence=snapshot.divergence,
     )
 
 
@@ -95,9 +99,10 @@ class LoopMessages:
         return self._eef_pose
 
     def joint_command(self, command: ArmCommand, stamp_ns: int) -> JointTrajectory:
-        """What was sent, as a trajectory of one point that is due at once; the gripper is given no velocity."""
+        """What was sent, as a trajectory of one point that is due at once."""
         self._point.positions = _joined(command.position, command.gripper_width)
-        self._point.velocities = _joined(command.velocity, 0.0)
+        self._point.velocities = _joined(command.velocity, command.gripper_velocity)
+        self._point.accelerations = _joined(command.acceleration, command.gripper_acceleration)
         _set_stamp(self._command.header.stamp, stamp_ns)
         return self._command
 

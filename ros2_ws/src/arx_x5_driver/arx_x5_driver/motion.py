@@ -14,16 +14,31 @@ from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT, ArmCommand
 from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.gate import StoppingPathCheck
 from arx_x5_driver.kinematics import Kinematics
+from arx_x5_driver.latency import ActionLatency
 from arx_x5_driver.limits import ArmLimits
-from arx_x5_driver.safety import GRIPPER_RANGE, CartesianFilter, CartesianRules, RuleCounts, StoppingPathCheck
+from arx_x5_driver.rules import (
+    CLIP,
+    GRIPPER_RANGE,
+    JOINT_ACCELERATION,
+    JOINT_JERK,
+    JOINT_POSITION,
+    JOINT_VELOCITY,
+    TABLE,
+    WORKSPACE,
+    RuleBook,
+)  # fmt: skip
+from arx_x5_driver.safety import CartesianFilter, CartesianRules
 from arx_x5_driver.schedule import Schedule, Target
-from arx_x5_driver.tracker import JointBounds, JointTracker
+from arx_x5_driver.tracker import POSITION, VELOCITY, JointBounds, JointTracker, Saturation
 
 Array = NDArray[np.float64]
 
 LONGEST_STOP_S = 0.3
-"""Limits must let every joint stop from full speed within this time, so that a hold is one within it."""
+"""Limits must let every joint stop from any motion within this time, so that a hold is one within it."""
+
+_POSE_RULES = (WORKSPACE, TABLE, GRIPPER_RANGE)  # what can be said of a chunk's steps before they are executed
 
 
 @dataclass(frozen=True)
@@ -36,10 +51,12 @@ class MotionConfig:
         joint_margin_rad: distance kept from the joint limits.
         velocity_fraction: share of the arm's velocity limits that is used.
         joint_acceleration_rad_s2: highest acceleration of a joint.
+        joint_jerk_rad_s3: highest jerk of a joint.
         gripper_acceleration_m_s2: highest acceleration of the gripper's opening.
+        gripper_jerk_m_s3: its highest jerk.
         bandwidth_rad_s: natural frequency of the filter between target and command.
         blend_s: time over which a new chunk takes over from the running one.
-        action_latency_s: time from a command to its effect; targets are taken this much earlier.
+        action_latency_s: time from a command to its effect, by which targets are taken earlier; negative: measured.
     """
 
     limits: ArmLimits
@@ -47,7 +64,9 @@ class MotionConfig:
     joint_margin_rad: float
     velocity_fraction: float
     joint_acceleration_rad_s2: float
+    joint_jerk_rad_s3: float
     gripper_acceleration_m_s2: float
+    gripper_jerk_m_s3: float
     bandwidth_rad_s: float
     blend_s: float
     action_latency_s: float
@@ -62,11 +81,12 @@ class MotionConfig:
             acceleration_max=np.append(
                 np.full(JOINT_COUNT, self.joint_acceleration_rad_s2), self.gripper_acceleration_m_s2
             ),
+            jerk_max=np.append(np.full(JOINT_COUNT, self.joint_jerk_rad_s3), self.gripper_jerk_m_s3),
         )
         if bounds.stopping_time_s > LONGEST_STOP_S:
             raise ValueError(
                 f"from full speed a joint would take {bounds.stopping_time_s:.2f} s to stop, more than "
-                f"{LONGEST_STOP_S} s: lower velocity_fraction or raise the acceleration limits"
+                f"{LONGEST_STOP_S} s: lower velocity_fraction or raise the limits of acceleration and jerk"
             )
         return bounds
 
@@ -74,70 +94,108 @@ class MotionConfig:
 class Motion:
     """Makes commands; it knows targets and limits, but no states of the driver."""
 
-    def __init__(self, config: MotionConfig, kinematics: Kinematics, counts: RuleCounts) -> None:
+    def __init__(self, config: MotionConfig, kinematics: Kinematics, book: RuleBook) -> None:
         bounds = config.bounds()
-        self._limits = config.limits
-        self._counts = counts
+        self._width_max_m = config.limits.gripper_width_max
+        self._cartesian = config.cartesian
+        self._book = book
         joints, gripper = bounds.part(slice(JOINT_COUNT)), bounds.part(slice(JOINT_COUNT, None))
         check = StoppingPathCheck(config.cartesian, kinematics)
         self._tracker = JointTracker(joints, config.bandwidth_rad_s, check)
         self._gripper = JointTracker(gripper, config.bandwidth_rad_s)
-        self._filter = CartesianFilter(config.cartesian, joints, kinematics, counts)
+        self._filter = CartesianFilter(config.cartesian, joints, kinematics, book)
         self.schedule = Schedule(config.blend_s)
-        self.lead_s = self._tracker.delay_s + config.action_latency_s
+        self.latency = ActionLatency(config.action_latency_s)
+
+    @property
+    def lead_s(self) -> float:
         """Targets are taken this much ahead of time: the filter and the arm bring them that much late."""
+        return self._tracker.delay_s + self.latency.seconds
 
     @property
     def moving(self) -> bool:
-        """Whether the newest command has a velocity."""
+        """Whether the newest command moves anything."""
         return self._tracker.moving or self._gripper.moving
 
     @property
     def joints(self) -> Array:
         """Commanded joint angles `(6,)` [rad]."""
-        return self._tracker.position
+        return self._tracker.motion.position
 
     @property
     def command(self) -> ArmCommand:
         """The newest command."""
-        return ArmCommand(self._tracker.position.copy(), self._tracker.velocity.copy(), self._width)
-
-    @property
-    def _width(self) -> float:
-        return float(self._gripper.position[0])
+        joints, gripper = self._tracker.motion, self._gripper.motion
+        return ArmCommand(
+            position=joints.position.copy(),
+            velocity=joints.velocity.copy(),
+            gripper_width=float(gripper.position[0]),
+            gripper_velocity=float(gripper.velocity[0]),
+            acceleration=joints.acceleration.copy(),
+            gripper_acceleration=float(gripper.acceleration[0]),
+        )
 
     def start(self, joints: Array, gripper_width: float) -> None:
         """Stand still exactly where the arm is measured to be: a joint beyond its limit may only move back in."""
         self._tracker.reset(joints)
-        self._gripper.reset(np.array([min(max(gripper_width, 0.0), self._limits.gripper_width_max)]))
+        self._gripper.reset(np.array([min(max(gripper_width, 0.0), self._width_max_m)]))
         self.schedule.clear()
+
+    def refused_for(self, chunk: Chunk) -> str | None:
+        """The rule on single poses that a (valid) chunk breaks, of those that do not clip; None if there is none."""
+        if all(self._book.action(rule) == CLIP for rule in _POSE_RULES):
+            return None
+        broken = self._cartesian.broken_by(chunk)
+        if ((chunk.widths < 0.0) | (chunk.widths > self._width_max_m)).any():
+            broken.append(GRIPPER_RANGE)
+        return next((rule for rule in broken if self._book.action(rule) != CLIP), None)
 
     def run(self, chunk: Chunk, now_s: float, already_running: bool) -> None:
         """Execute a valid chunk from now on, out of the running one or from where the command stands."""
         if not already_running:
             self._filter.reset(self.joints)
-        standing = Target(self._filter.pose, self._width)
+        self.latency.renew()
+        standing = Target(self._filter.pose, float(self._gripper.motion.position[0]))
         self.schedule.replace(chunk, now_s + self.lead_s, standing)
 
-    def follow_chunk(self, now_s: float, dt_s: float) -> None:
-        """Take a step of `dt_s` along the running chunk."""
+    def observe(self, measured: Array, since_s: float) -> None:
+        """Note where the arm `(6,)` was so long after the newest command."""
+        commanded = self._tracker.motion
+        self.latency.observe(commanded.position + commanded.velocity * since_s - measured, commanded.velocity)
+
+    def follow_chunk(self, now_s: float, dt_s: float, speed_share: float) -> None:
+        """Take a step of `dt_s` along the running chunk, at a share of the Cartesian speeds."""
         target = self.schedule.at(now_s + self.lead_s)
-        joints = self._filter.joints_for(target.pose, dt_s)
-        if not 0.0 <= target.width <= self._limits.gripper_width_max:
-            self._counts.count(GRIPPER_RANGE)
-        saturation = self._tracker.follow(joints, dt_s)
-        self._counts.count_saturation(saturation)
+        joints = self._filter.joints_for(target.pose, dt_s, speed_share)
+        if not 0.0 <= target.width <= self._width_max_m:
+            self._book.act(GRIPPER_RANGE)
+        barred = self._step(joints, dt_s)
         self._gripper.follow(np.array([target.width]), dt_s)
-        if saturation.way and not self._tracker.moving:
+        if barred and not self._tracker.moving:
             # The straight way in joint space is barred, the one in space that the filter takes need not be.
             self._filter.reset(self.joints)
 
     def follow_joints(self, joints: Array, dt_s: float) -> None:
         """Take a step of `dt_s` towards joint angles `(6,)`, with the gripper as it is."""
-        self._counts.count_saturation(self._tracker.follow(joints, dt_s))
+        self._step(joints, dt_s)
         self._gripper.brake(dt_s)
 
     def brake(self, dt_s: float) -> None:
         """Take a step of `dt_s` towards rest."""
         self._tracker.brake(dt_s)
         self._gripper.brake(dt_s)
+
+    def _step(self, joints: Array, dt_s: float) -> bool:
+        """Let the joints follow, and note which rules had to act; whether the way ahead was barred."""
+        saturation = self._tracker.follow(joints, dt_s)
+        for rule in _broken(saturation):
+            self._book.act(rule)
+        return saturation.barred is not None
+
+
+def _broken(saturation: Saturation) -> list[str]:
+    names = {POSITION: JOINT_POSITION, VELOCITY: JOINT_VELOCITY}
+    broken = [names.get(saturation.barred, saturation.barred)] if saturation.barred else []
+    limits = (saturation.velocity, saturation.acceleration, saturation.jerk)
+    rules = (JOINT_VELOCITY, JOINT_ACCELERATION, JOINT_JERK)
+    return broken + [rule for rule, broke in zip(rules, limits, strict=True) if broke]

@@ -11,11 +11,13 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Float32
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
-from arx_x5_driver.arms import Arx5SdkArm, LoopbackArm
+from arx_x5_driver.arms import DryRunArm
+from arx_x5_driver.arms.selection import make_arm, release_notice
 from arx_x5_driver.chunk import ChunkRejectedError
 from arx_x5_driver.controller import Controller
 from arx_x5_driver.kinematics import SdkKinematics, SdkMissingError
@@ -30,6 +32,7 @@ from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 from uva_node_utils.parameters import declare
 
 _STATUS_PERIOD_S = 0.05
+_SIMULTANEOUS_NS = 100_000
 _QUEUE = 10
 _CHUNK_QUEUE = 1  # an older chunk is worth nothing once a newer one is here
 
@@ -48,12 +51,23 @@ class ArxX5Driver(AutostartLifecycleNode):
         """
         super().__init__("arx_x5_driver", **kwargs)
         self._settings = declare(self, DriverParameters)
-        self._arm: Arm = arm or _make_arm(self._settings)
+        try:
+            self._arm: Arm = arm or make_arm(self._settings)
+        except ValueError as error:
+            raise StartupError(str(error)) from error
+        if self._settings.dry_run:
+            self._arm = DryRunArm(self._arm)
         self._messages = LoopMessages(self._settings.frame)
         self._runtime: Runtime  # between configuration and clean-up
         self._configured = False
         self._logged_state = State.UNCONFIGURED
+        self._ros_ahead_ns = 0
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
+
+    @property
+    def realtime_priority(self) -> int:
+        """What the control loop shall have; 0: none."""
+        return int(self._settings.realtime_priority)
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Connect to the arm and open topics and services."""
@@ -65,13 +79,16 @@ class ArxX5Driver(AutostartLifecycleNode):
             self._arm.connect()
         except (SdkMissingError, ValueError, ArmError) as error:
             raise StartupError(str(error)) from error
-        self._compare_clocks()
+        self._compare_clocks(tries=10)
+        self._changed = self.create_guard_condition(self._publish_status)
+        self._entities.append((self.destroy_guard_condition, self._changed))
         self._runtime = Runtime(
             self._arm,
             controller,
             kinematics,
             1.0 / settings.rate_hz,
             self._publish_period,
+            self._changed.trigger,
             settings.realtime_priority,
         )
         self._configured = True
@@ -82,6 +99,8 @@ class ArxX5Driver(AutostartLifecycleNode):
         """Start the control loop."""
         try:
             self._runtime.start()
+            if self._settings.dry_run:
+                self.get_logger().warning("dry_run: nothing is sent to the arm")
             if self._settings.enable_on_activate:
                 self._runtime.enable()
         except (ArmError, RequestRefusedError) as error:
@@ -120,8 +139,9 @@ class ArxX5Driver(AutostartLifecycleNode):
         for destroy, entity in reversed(self._entities):
             destroy(entity)
         self._entities.clear()
-        self.get_logger().info("releasing the arm; a real one is damped and sinks")
+        self.get_logger().info(release_notice(self._settings))
         self._arm.close()
+        self.get_logger().info("released the arm")
 
     def _open(self) -> None:
         def publisher(kind: type, topic: str) -> Any:
@@ -135,6 +155,9 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._status = publisher(DriverStatus, "x5/status")
         subscription = self.create_subscription(ActionChunk, "uva/action_chunk", self._on_chunk, _CHUNK_QUEUE)
         self._entities.append((self.destroy_subscription, subscription))
+        if self._settings.guard != "off":
+            subscription = self.create_subscription(Float32, "uva/divergence", self._on_divergence, _CHUNK_QUEUE)
+            self._entities.append((self.destroy_subscription, subscription))
         for name, callback in (("enable", self._enable), ("stop", self._stop), ("home", self._home)):
             service = self.create_service(Trigger, f"x5/{name}", callback)
             self._entities.append((self.destroy_service, service))
@@ -142,20 +165,23 @@ class ArxX5Driver(AutostartLifecycleNode):
         diagnostics = DiagnosticsPublisher(self, "control loop", self._report)
         self._entities.append((DiagnosticsPublisher.destroy, diagnostics))
 
-    def _publish_period(self, measured: ArmState, pose: Pose, command: ArmCommand | None) -> None:
-        now_ns = self._ros_ahead_ns + time.monotonic_ns()
-        measured_ns = self._ros_ahead_ns + int(measured.stamp_s * 1e9)
+    def _publish_period(self, now_s: float, measured: ArmState, pose: Pose, command: ArmCommand | None) -> None:
+        measured_ns = self._ros_ahead_ns + int((measured.stamp_s - self._settings.state_latency_s) * 1e9)
         self._joint_states.publish(self._messages.joint_states(measured, measured_ns))
         self._eef_pose.publish(self._messages.eef_pose(pose, measured_ns))
         if command is not None:
-            self._joint_command.publish(self._messages.joint_command(command, now_ns))
+            self._joint_command.publish(self._messages.joint_command(command, self._ros_ahead_ns + int(now_s * 1e9)))
 
     def _on_chunk(self, message: ActionChunk) -> None:
-        now_s, ros_now_s = time.monotonic(), self.get_clock().now().nanoseconds * 1e-9
+        now_s = time.monotonic()
+        ros_now_s = now_s + self._ros_ahead_ns * 1e-9
         try:
             self._runtime.offer(chunk_from_message(message, now_s, ros_now_s), now_s)
         except ChunkRejectedError as rejection:
             self.get_logger().warning(f"chunk {message.sequence} rejected, {rejection}", throttle_duration_sec=1.0)
+
+    def _on_divergence(self, message: Float32) -> None:
+        self._runtime.report_divergence(message.data, time.monotonic())
 
     def _enable(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return _answer(response, self._runtime.enable, "enabled, waiting for a chunk")
@@ -172,13 +198,18 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._compare_clocks()
         self._publish_status()
 
-    def _compare_clocks(self) -> None:
+    def _compare_clocks(self, tries: int = 1) -> None:
         # In the loop the ROS clock itself would cost as much as a publication.
-        self._ros_ahead_ns = self.get_clock().now().nanoseconds - time.monotonic_ns()
+        for _ in range(tries):
+            before_ns, ros_ns, after_ns = time.monotonic_ns(), self.get_clock().now().nanoseconds, time.monotonic_ns()
+            # If other processes had the CPU between the readings, an earlier comparison is better.
+            if after_ns - before_ns < _SIMULTANEOUS_NS or self._ros_ahead_ns == 0:
+                self._ros_ahead_ns = ros_ns - (before_ns + after_ns) // 2
 
     def _publish_status(self) -> None:
         snapshot, statistics = self._runtime.watch()
         message = status_message(snapshot, statistics)
+        message.dry_run = self._settings.dry_run
         message.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(message)
         self._log_change(snapshot)
@@ -208,15 +239,10 @@ class ArxX5Driver(AutostartLifecycleNode):
             "loop_work_ms_p99": statistics.work_p99_s * 1e3,
             "loop_periods_missed": statistics.missed,
             "loop_realtime": statistics.realtime,
+            "dry_run": self._settings.dry_run,
             **{f"limit_{name}": count for name, count in snapshot.rule_counts.items()},
         }
         return _LEVELS.get(snapshot.state, DiagnosticStatus.OK), snapshot.reason, values
-
-
-def _make_arm(parameters: DriverParameters) -> Arm:
-    if parameters.arm == "loopback":
-        return LoopbackArm(lag_s=parameters.loopback_lag_s)
-    return Arx5SdkArm(parameters.arm_model, parameters.can_interface)
 
 
 def _answer(response: Trigger.Response, request: Callable[[], None], done: str) -> Trigger.Response:

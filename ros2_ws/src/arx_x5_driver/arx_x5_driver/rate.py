@@ -109,7 +109,7 @@ class RateLoop:
         return RateStatistics(error_s, p50_s, p99_s, self._missed, self._realtime)
 
     def _run(self, ended: threading.Event) -> None:
-        self._realtime = self._priority > 0 and _made_realtime(self._priority)
+        self._realtime = make_realtime(self._priority)
         try:
             self._loop(ended)
         except Exception as error:  # the thread's edge: whoever started it must hear of anything
@@ -135,9 +135,15 @@ class RateLoop:
             time.sleep(max(0.0, deadline_s - end_s))
 
 
-def _made_realtime(priority: int) -> bool:
+def make_realtime(priority: int, thread: int = 0) -> bool:
+    """Give a thread, by default the calling one, a real-time priority (SCHED_FIFO); whether it now has one.
+
+    0 gives none.
+    """
+    if priority <= 0:
+        return False
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError:
         return False
     return True

@@ -13,12 +13,12 @@ from arx_x5_driver.controller import Controller
 from arx_x5_driver.kinematics import Kinematics
 from arx_x5_driver.rate import RateLoop, RateStatistics
 from arx_x5_driver.se3 import Pose
-from arx_x5_driver.state import Snapshot
+from arx_x5_driver.state import RequestRefusedError, Snapshot
 
 _REST_TIMEOUT_S = 0.5  # limits let every joint stop within 0.3 s
 _STUCK_S = 0.5  # far beyond what a busy machine does to the loop: the arm's library hangs
 
-Observer = Callable[[ArmState, Pose, "ArmCommand | None"], None]
+Observer = Callable[[float, ArmState, Pose, "ArmCommand | None"], None]
 
 
 class Runtime:
@@ -31,6 +31,7 @@ class Runtime:
         kinematics: Kinematics,
         period_s: float,
         observe: Observer,
+        on_change: Callable[[], None] = lambda: None,
         priority: int = 0,
     ) -> None:
         """Prepare a loop over a connected arm.
@@ -40,7 +41,9 @@ class Runtime:
             controller: a new one; from now on used under this object's lock only.
             kinematics: used under the lock as well.
             period_s: of the loop.
-            observe: is called in every period, in the loop's thread, with what was measured and sent.
+            observe: is called in every period, in the loop's thread, with the period's time, and what was measured
+                and sent in it.
+            on_change: is called when the controller's state has changed, in the loop's thread.
             priority: see `RateLoop`.
         """
         self._arm = arm
@@ -48,9 +51,12 @@ class Runtime:
         controller.configure()
         self._kinematics = kinematics
         self._observe = observe
+        self._on_change = on_change
+        self._seen = controller.state
         self._lock = threading.Lock()
         self._loop = RateLoop(period_s, self._work, self._fail, priority)
         self._left_behind = False
+        self._unreadable = ""
         self.error: Exception | None = None
         """What ended the loop; anything here is a bug."""
 
@@ -60,6 +66,7 @@ class Runtime:
             raise ArmError("a call of the arm's library still hangs: restart the driver, check the arm's power and bus")
         self._left_behind = False
         measured = self._arm.read()
+        self._unreadable = ""
         with self._lock:
             self._controller.activate()
             self._controller.tick(time.monotonic(), measured)
@@ -79,7 +86,9 @@ class Runtime:
             self._controller.cleanup()
 
     def enable(self) -> None:
-        """See `Controller.enable`."""
+        """See `Controller.enable`; also refused while the arm cannot be read, from the first period on."""
+        if self._unreadable:
+            raise RequestRefusedError(self._unreadable)
         with self._lock:
             self._controller.enable()
 
@@ -99,6 +108,11 @@ class Runtime:
         with self._lock:
             self._controller.offer(chunk, now_s)
 
+    def report_divergence(self, value: float, now_s: float) -> None:
+        """See `Controller.report_divergence`."""
+        with self._lock:
+            self._controller.report_divergence(value, now_s)
+
     def watch(self) -> tuple[Snapshot, RateStatistics]:
         """What to report; call it regularly, it also notices a loop that hangs."""
         silence_s = self._loop.silence_s()
@@ -113,8 +127,10 @@ class Runtime:
         pose: Pose | None = None
         try:
             measured = self._arm.read()
+            self._unreadable = ""
         except ArmError as error:
-            self._fault(f"the arm cannot be read: {error}")
+            self._unreadable = f"the arm failed: {error}"
+            self._fault(self._unreadable)
         if self._left_behind:
             return  # after such a time the arm may be elsewhere, or another loop's
         with self._lock:
@@ -125,10 +141,14 @@ class Runtime:
             try:
                 self._arm.command(command)
             except ArmError as error:
-                self._fault(f"the arm cannot be commanded: {error}")
+                self._fault(f"the arm failed: {error}")
                 command = None
         if measured is not None and pose is not None:
-            self._observe(measured, pose, command)
+            self._observe(now_s, measured, pose, command)
+        state = self._controller.state
+        if state is not self._seen:
+            self._seen = state
+            self._on_change()
 
     def _fault(self, reason: str) -> None:
         with self._lock:

@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from arx_x5_driver.arm import ArmCommand, ArmState
 from arx_x5_driver.arms.loopback import LoopbackArm
-from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.body import SelfDistance
+from arx_x5_driver.chunk import Chunk, ChunkRejectedError
 from arx_x5_driver.controller import Controller
 from arx_x5_driver.kinematics import Kinematics, SdkKinematics
+from arx_x5_driver.limits import LIMITS
 from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.rules import REJECTIONS
 from arx_x5_driver.se3 import Pose, quaternion_from_rpy, rpy_from_quaternion
 
 PERIOD_S = 0.005
@@ -27,6 +31,7 @@ class GantryKinematics:
 
     ORIGIN = np.array([0.35, -0.18, 0.1])
     REACH_M = 0.5
+    body = ()
 
     def forward(self, joints: np.ndarray) -> Pose:
         return Pose(self.ORIGIN + 0.15 * joints[:3], quaternion_from_rpy(*joints[3:]))
@@ -35,6 +40,15 @@ class GantryKinematics:
         if np.linalg.norm(pose.position - self.ORIGIN) > self.REACH_M:
             return None
         return np.append((pose.position - self.ORIGIN) / 0.15, rpy_from_quaternion(pose.quaternion))
+
+    def frames(self, joints: np.ndarray) -> np.ndarray:
+        frames = np.tile(np.eye(4), (len(joints), 1, 1, 1))
+        frames[:, 0, :3, 3] = self.ORIGIN + 0.15 * joints[:, :3]
+        frames[:, 0, :3, :3] = Rotation.from_euler("xyz", joints[:, 3:]).as_matrix()
+        return frames
+
+    def condition(self, joints: np.ndarray) -> float:
+        return 1.0
 
 
 @dataclass
@@ -78,6 +92,141 @@ class Rig:
 
     def snapshot(self) -> Any:
         return self.controller.snapshot(self.now_s)
+
+
+class Witness:
+    """Watches what a controller sends, with its own idea of the default limits, and what it counts."""
+
+    FRACTION = 0.4
+    ACCELERATION = np.array([15.0] * 6 + [1.5])
+    JERK = np.array([600.0] * 6 + [60.0])
+    # The end effector's limits with the tolerances that the README states.
+    LOWEST = np.array([0.05, -0.55, -np.inf]) - 0.004
+    HIGHEST = np.array([0.75, 0.55, 0.75]) + 0.004
+    FLOOR_M = 0.02 - 0.004
+    KEYPOINTS = np.array([[0.0, 0.0, 0.0], *([0.0, y, z] for y in (-0.05, 0.05) for z in (-0.012, 0.012))])
+    SELF_DISTANCE_M = 0.005 - 0.003
+    SPEED_M_S = 0.4 * 1.07
+    SPEED_RAD_S = 1.5 * 1.07
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.offered = 0
+        self.accepted_steps = 0
+        self._sent: list[tuple[float, ArmCommand]] = []  # since the arm was enabled, after where it stood then
+
+    def enable(self) -> None:
+        """Enable the arm, or raise what the controller raises; commands count from where it stands."""
+        enabled = self.rig.controller.state.value in ("active", "holding")
+        self.rig.controller.enable()
+        if not enabled:
+            self.check()
+            state = self.measured()
+            self._sent = [(self.rig.now_s, ArmCommand(state.position, np.zeros(6), state.gripper_width))]
+
+    def measured(self) -> ArmState:
+        return self.rig.frozen or self.rig.arm.read()
+
+    def offer(self, chunk: Chunk) -> None:
+        """Offer a chunk whose times count from now, unless they are absurd."""
+        rig = self.rig
+        if np.isfinite(chunk.stamp_s) and abs(chunk.stamp_s) < 10.0:
+            chunk = replace(chunk, stamp_s=rig.now_s + chunk.stamp_s, times_s=rig.now_s + chunk.times_s)
+        before = rig.snapshot()
+        self.offered += 1
+        try:
+            rig.controller.offer(chunk, rig.now_s)
+        except ChunkRejectedError as rejection:
+            after = rig.snapshot()
+            expected = {**before.rule_counts, rejection.rule: before.rule_counts[rejection.rule] + 1}
+            assert after.rule_counts == expected
+            assert after.state is before.state
+        else:
+            self.accepted_steps += len(chunk)
+            assert rig.controller.state.value == "active"
+
+    def run(self, duration_s: float, dt_s: Callable[[], float] = lambda: PERIOD_S) -> None:
+        """Let time pass in periods."""
+        end_s = self.rig.now_s + duration_s
+        while self.rig.now_s < end_s:
+            self.rig.now_s += dt_s()
+            self.tick(self.rig.now_s)
+
+    def tick(self, now_s: float) -> None:
+        command = self.rig.controller.tick(now_s, self.measured())
+        if command is not None:
+            assert self._sent, "a command came before the arm was enabled"
+            self._sent.append((now_s, command))
+            self.rig.arm.command(command)
+        elif self._sent:
+            assert not self._sent[-1][1].moves, "commands ended while the arm moved"
+
+    def audit(self) -> None:
+        """No command broke a limit, and nothing was lost or counted twice."""
+        self.check()
+        snapshot = self.rig.snapshot()
+        assert snapshot.chunks_accepted + snapshot.chunks_rejected == self.offered
+        assert sum(snapshot.rule_counts[rule] for rule in REJECTIONS) == snapshot.chunks_rejected
+        schedule = self.rig.controller.schedule
+        counted = schedule.executed + schedule.dropped + schedule.superseded + schedule.pending
+        assert counted == self.accepted_steps
+
+    def check(self) -> None:
+        """No command since the arm was enabled broke a limit."""
+        if len(self._sent) < 2:
+            return
+        times_s = np.array([time_s for time_s, _ in self._sent])
+        commands = [command for _, command in self._sent]
+        q = np.array([[*command.position, command.gripper_width] for command in commands])
+        v = np.array([[*command.velocity, command.gripper_velocity] for command in commands])
+        a = np.array([command.acceleration for command in commands])
+        assert np.isfinite(np.hstack((q, v, a))).all()
+        elapsed_s = np.diff(times_s)[:, np.newaxis]
+        assert (elapsed_s > 0.0).all()
+        limits, eps = LIMITS["X5_umi"], 1e-9
+        low, high = np.array([*limits.position_min, 0.0]), np.array([*limits.position_max, limits.gripper_width_max])
+        assert (q >= np.minimum(low, q[0]) - eps).all()
+        assert (q <= np.maximum(high, q[0]) + eps).all()
+        v_max = self.FRACTION * np.array([*limits.velocity_max, limits.gripper_velocity_max])
+        assert (np.abs(v) <= v_max + eps).all()
+        assert (np.abs(np.diff(q, axis=0)) <= v_max * elapsed_s + eps).all()
+        assert (np.abs(np.diff(v, axis=0)) <= self.ACCELERATION * elapsed_s + eps).all(), "acceleration"
+        assert (np.abs(a) <= self.ACCELERATION[:6] + eps).all()
+        assert (np.abs(np.diff(a, axis=0)) <= self.JERK[:6] * elapsed_s + eps).all(), "jerk"
+        # Accelerations are what velocities do: after a pause motion goes on as if two periods had passed.
+        moved_s = np.minimum(elapsed_s, 2.0 * PERIOD_S)
+        mean = np.diff(v, axis=0)[:, :6] / moved_s
+        assert (np.abs(mean - 0.5 * (a[1:] + a[:-1])) <= 0.25 * self.JERK[:6] * moved_s + 1e-6).all()
+        self.check_tool(q[:, :6], np.diff(times_s))
+
+    def check_tool(self, joints: np.ndarray, elapsed_s: np.ndarray) -> None:
+        frames = self.rig.kinematics.frames(joints)
+        positions, rotations = frames[:, -1, :3, 3], frames[:, -1, :3, :3]
+        assert (positions >= np.minimum(self.LOWEST, positions[0])).all(), "out of the box"
+        assert (positions <= np.maximum(self.HIGHEST, positions[0])).all(), "out of the box"
+        heights = positions[:, 2] + (rotations[:, 2] @ self.KEYPOINTS.T).min(axis=1)
+        assert (heights >= min(self.FLOOR_M, heights[0])).all(), "below the table's clearance"
+        ways = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+        assert (ways <= self.SPEED_M_S * elapsed_s + 1e-9).all(), "too fast"
+        turns = np.linalg.norm(np.diff(rotations, axis=0), axis=(1, 2)) / np.sqrt(2.0)
+        assert (turns <= self.SPEED_RAD_S * elapsed_s + 1e-7).all(), "turns too fast"
+        distances = SelfDistance(self.rig.kinematics.body)(frames)
+        assert (distances >= min(self.SELF_DISTANCE_M, distances[0])).all(), "the arm touches itself"
+
+
+@pytest.fixture(scope="session")
+def make_witness(make_rig: Callable[..., Rig]) -> Callable[..., Witness]:
+    """`make_witness(kinematics, joints, parameter=value, ...)`: it watches an enabled arm that stands there."""
+
+    def make(kinematics: Kinematics | None = None, joints: np.ndarray = START, **parameters: Any) -> Witness:
+        rig = make_rig(kinematics, **parameters)
+        rig.arm = LoopbackArm(joints, gripper_width=0.04, lag_s=0.02, clock=lambda: rig.now_s)
+        witness = Witness(rig)
+        witness.run(2 * PERIOD_S)
+        witness.enable()
+        return witness
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loopback arm lags as told; the SDK's arm says clearly what is missing, and calls the SDK as it is."""
+"""Arms without hardware: the loopback lags, the faulty one fails as planned, and parameters select which there is."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from arx_x5_driver.arm import ArmCommand, ArmError
-from arx_x5_driver.arms import Arx5SdkArm, LoopbackArm, sdk
-from arx_x5_driver.kinematics import SdkMissingError
+from arx_x5_driver.arms import Arx5SdkArm, DryRunArm, FaultyArm, IsolatedArm, LoopbackArm
+from arx_x5_driver.arms.selection import make_arm, release_notice
+from arx_x5_driver.parameters import DriverParameters
 
 
 class Clock:
@@ -63,104 +64,99 @@ def test_loopback_takes_no_part_in_reading() -> None:
     assert positions[0] == pytest.approx(positions[1])
 
 
-def test_sdk_arm_without_a_can_interface() -> None:
-    arm = Arx5SdkArm("X5_umi", "nosuchcan")
-    with pytest.raises(ArmError, match="there is no CAN interface 'nosuchcan'.*ip link set nosuchcan up") as error:
-        arm.connect()
-    assert "\n" not in str(error.value)
-    with pytest.raises(ArmError, match="not connected"):
-        arm.read()
+def test_faults_begin_and_end_as_planned() -> None:
+    clock = Clock()
+    arm = FaultyArm(LoopbackArm(clock=clock), "freeze", after_s=1.0, duration_s=0.5, clock=clock)
+
+    def advances() -> bool:
+        before_s = arm.read().stamp_s
+        clock.now_s += 0.01
+        return arm.read().stamp_s > before_s
+
+    clock.now_s += 5.0
+    assert advances()
+    arm.command(goal(0.1))
+    clock.now_s += 0.9
+    assert advances()
+    clock.now_s += 0.2
+    arm.read()
+    assert not advances()
+    clock.now_s += 0.5
+    assert advances()
+
+
+def test_faults_that_raise_concern_every_call() -> None:
+    arm = FaultyArm(LoopbackArm(), "raise")
+    arm.read()
+    for call in (lambda: arm.command(goal(0.1)), arm.read):
+        with pytest.raises(ArmError, match="on purpose"):
+            call()
+    with pytest.raises(ValueError, match="unknown fault 'fire', known are none, freeze"):
+        FaultyArm(LoopbackArm(), "fire")
+
+
+def test_dropouts_repeat_the_measurement_before() -> None:
+    clock = Clock()
+    arm = FaultyArm(LoopbackArm(clock=clock), dropout=0.3, clock=clock)
+    stamps = []
+    for _ in range(500):
+        clock.now_s += 0.005
+        stamps.append(arm.read().stamp_s)
+    lost = 500 - len(set(stamps))
+    assert 100 < lost < 200
+    assert stamps == sorted(stamps)
+
+
+def test_dry_run_sends_nothing() -> None:
+    inner = LoopbackArm(lag_s=0.0)
+    arm = DryRunArm(inner)
+    arm.connect()
+    arm.command(goal(1.0))
+    np.testing.assert_array_equal(arm.read().position, 0.0)
     arm.close()
 
 
-def test_sdk_arm_on_an_interface_that_is_no_can_bus() -> None:
-    """The real SDK refuses; what it says is handed on."""
-    pytest.importorskip("arx5_interface")
-    with pytest.raises(ArmError, match="cannot connect to the X5_umi on 'lo'"):
-        Arx5SdkArm("X5_umi", "lo").connect()
+@pytest.mark.parametrize(
+    ("parameters", "kind"),
+    [
+        ({"arm": "sdk"}, IsolatedArm),
+        ({"arm": "sdk", "isolate_arm": False}, Arx5SdkArm),
+        ({"arm": "loopback"}, IsolatedArm),
+        ({"arm": "loopback", "isolate_arm": False}, FaultyArm),
+    ],
+)
+def test_parameters_select_the_arm(parameters: dict[str, Any], kind: type) -> None:
+    assert isinstance(make_arm(replace(DriverParameters(), **parameters)), kind)
 
 
-def test_sdk_arm_without_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
-        raise SdkMissingError("the ARX SDK is missing: pip install arx5-interface")
-
-    monkeypatch.setattr(sdk, "import_sdk", missing)
-    with pytest.raises(ArmError, match="pip install arx5-interface"):
-        Arx5SdkArm("X5", "lo").connect()
-
-
-def test_unknown_model() -> None:
-    with pytest.raises(ValueError, match="unknown arm model 'X9'"):
-        Arx5SdkArm("X9", "can0")
-
-
-class FakeController:
-    """Stands for Arx5JointController; records what it is told."""
-
-    def __init__(self, module: Any, model: str, interface: str) -> None:
-        self.calls: list[tuple[str, Any]] = [("init", (model, interface))]
-        self.state = module.JointState(np.full(6, 0.5), np.zeros(6), np.zeros(6), 0.03)
-        self.module = module
-
-    def get_timestamp(self) -> float:
-        return 0.1
-
-    def get_joint_state(self) -> Any:
-        return self.state
-
-    def get_controller_config(self) -> Any:
-        return self.module.ControllerConfigFactory.get_instance().get_config("joint_controller", 6)
-
-    def set_joint_cmd(self, command: Any) -> None:
-        self.calls.append(("set_joint_cmd", command))
-
-    def set_gain(self, gain: Any) -> None:
-        self.calls.append(("set_gain", gain))
-
-    def set_to_damping(self) -> None:
-        self.calls.append(("set_to_damping", None))
-
-
-@pytest.fixture
-def connected(monkeypatch: pytest.MonkeyPatch) -> Arx5SdkArm:
-    """On a fake controller; all other classes are the SDK's own."""
-    module = pytest.importorskip("arx5_interface")
-    fake = SimpleNamespace(
-        JointState=module.JointState,
-        Gain=module.Gain,
-        Arx5JointController=lambda model, interface: FakeController(module, model, interface),
+def test_the_loopback_arm_starts_where_it_is_told() -> None:
+    parameters = DriverParameters(
+        arm="loopback", isolate_arm=False, loopback_position_rad=[0.1] * 6, loopback_gripper_width_m=0.02
     )
-    monkeypatch.setattr(sdk, "import_sdk", lambda: fake)
-    arm = Arx5SdkArm("X5_umi", "lo")
-    arm.connect()
-    return arm
+    state = make_arm(parameters).read()
+    np.testing.assert_array_equal(state.position, 0.1)
+    assert state.gripper_width == 0.02
 
 
-def test_sdk_arm_raises_gains_with_the_first_command_only(connected: Arx5SdkArm) -> None:
-    controller = connected._controller
-    np.testing.assert_allclose(connected.read().position, 0.5)
-    assert connected.read().gripper_width == 0.03
-    connected.command(goal(0.51))
-    connected.command(goal(0.52))
-    assert [name for name, _ in controller.calls] == ["init", "set_joint_cmd", "set_gain", "set_joint_cmd"]
-    np.testing.assert_allclose(controller.calls[1][1].pos(), 0.51)
-    assert controller.calls[1][1].timestamp == 0.0
-    np.testing.assert_allclose(controller.calls[2][1].kp(), [80.0, 70.0, 70.0, 30.0, 30.0, 20.0])
-    connected.close()
-    connected.close()
-    assert controller.calls[-1][0] == "set_to_damping"
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"arm": "sdk", "on_shutdown": "hold"}, "X5_umi must not be left with torque"),
+        ({"arm": "loopback", "loopback_position_rad": [0.0]}, "6 joints"),
+    ],
+)
+def test_unfit_parameters_are_heard_of_in_the_driver(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_arm(replace(DriverParameters(), **parameters))
 
 
-def test_sdk_arm_gives_no_torque_far_from_the_arm(connected: Arx5SdkArm) -> None:
-    controller = connected._controller
-    with pytest.raises(ArmError, match="torque stays off: the first command is 0.30 rad away"):
-        connected.command(goal(0.8))
-    assert [name for name, _ in controller.calls] == ["init"]
-
-
-def test_sdk_names_exist() -> None:
-    """The fake above has only what the real classes have."""
-    module = pytest.importorskip("arx5_interface")
-    for name in vars(FakeController):
-        if not name.startswith("__"):
-            assert hasattr(module.Arx5JointController, name)
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({}, "held for 0.5 s, then damped"),
+        ({"on_shutdown": "hold"}, "stay as they are"),
+        ({"dry_run": True}, "nothing"),
+    ],
+)
+def test_the_operator_is_told_what_becomes_of_the_arm(parameters: dict[str, Any], words: str) -> None:
+    assert words in release_notice(replace(DriverParameters(), **parameters))

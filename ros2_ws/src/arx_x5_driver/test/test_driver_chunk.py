@@ -8,19 +8,32 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from arx_x5_driver import chunk as rules
+from arx_x5_driver import rules
 from arx_x5_driver.chunk import Chunk, ChunkGate, ChunkRejectedError
 from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.rules import RuleBook, default_actions
 
 NOW_S = 50.0
 LEAD_S = 0.05
+RULES = DriverParameters().controller_config().chunks
 MakeChunk = Callable[..., Chunk]
+
+
+def make_gate(book: RuleBook | None = None) -> ChunkGate:
+    return ChunkGate(RULES, book or RuleBook(default_actions()))
+
+
+def accept(gate: ChunkGate, chunk: Chunk, now_s: float) -> None:
+    gate.check(chunk, now_s, LEAD_S)
+    gate.accepted(chunk, now_s)
 
 
 @pytest.fixture
 def gate() -> ChunkGate:
-    return ChunkGate(DriverParameters().controller_config().chunks)
+    return make_gate()
 
 
 def changed(array: np.ndarray, index: int, value: object) -> np.ndarray:
@@ -51,8 +64,8 @@ FAULTS: list[tuple[str, Callable[[Chunk], Chunk]]] = [
     (rules.FRAME, lambda c: replace(c, frame="")),
     (rules.TIMES, lambda c: replace(c, times_s=c.times_s[::-1])),
     (rules.TIMES, lambda c: replace(c, times_s=changed(c.times_s, 1, c.times_s[0]))),
-    (rules.STEP_JUMP, lambda c: replace(c, positions=jump(c.positions))),
-    (rules.STEP_JUMP, lambda c: replace(c, quaternions=TURNED)),
+    (rules.STEP_JUMP_M, lambda c: replace(c, positions=jump(c.positions))),
+    (rules.STEP_JUMP_RAD, lambda c: replace(c, quaternions=TURNED)),
     (rules.STALE, lambda c: replace(c, stamp_s=c.stamp_s - 1.1)),
     (rules.STALE, lambda c: replace(c, times_s=c.times_s - 1.6)),
     (rules.FUTURE, lambda c: replace(c, stamp_s=c.stamp_s + 0.2)),
@@ -70,6 +83,48 @@ def test_faults_are_named_and_leave_no_trace(
     assert rejection.value.rule == rule
     assert rule in rules.REJECTIONS
     gate.check(good, NOW_S, LEAD_S)
+
+
+ODD_NUMBERS = np.array([np.nan, np.inf, -np.inf, 0.0, -1.0, 1.0, -1e300, 1e300, 1e160, 5e-324])
+
+
+def garbage(random: np.random.Generator, *shape: int) -> np.ndarray:
+    """Numbers of a chunk, or all kinds of numbers, or some of both."""
+    odd = random.random(shape) < random.choice([0.0, 0.0, 0.0, 0.0, 0.1, 1.0])
+    return np.where(odd, random.choice(ODD_NUMBERS, shape), random.uniform(0.0, 0.05, shape))
+
+
+@settings(max_examples=2 * settings().max_examples, deadline=None)
+@given(
+    st.integers(0, 3),
+    st.sampled_from([(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 2, 0), (0, 0, 0, 1)]),
+    st.integers(0),
+)
+def test_whatever_comes_in_is_accepted_or_named(
+    make_chunk: MakeChunk, steps: int, more: tuple[int, int, int, int], seed: int
+) -> None:
+    """Numbers of any kind, in arrays of any lengths; what passes is fit for interpolation."""
+    random = np.random.default_rng(seed)
+    n = [steps + extra for extra in more]
+    with np.errstate(invalid="ignore"):
+        times_s = NOW_S + np.cumsum(garbage(random, n[0])) + random.uniform(0.0, 0.2)
+    chunk = make_chunk(
+        NOW_S,
+        frame=random.choice(["base_link", "base_link", "base_link", "map"]),
+        times_s=times_s,
+        positions=garbage(random, n[1], 3),
+        quaternions=0.1 * garbage(random, n[2], 4) + [0.0, 0.0, 0.0, random.choice([1.0, 1.0, 0.0])],
+        widths=garbage(random, n[3]),
+    )
+    try:
+        make_gate().check(chunk, NOW_S, LEAD_S)
+    except ChunkRejectedError as rejection:
+        assert rejection.rule in rules.REJECTIONS
+        return
+    assert len(chunk) == len(chunk.positions) == len(chunk.quaternions) == len(chunk.widths) > 0
+    assert np.isfinite(np.hstack((chunk.positions, chunk.quaternions, chunk.widths[:, np.newaxis]))).all()
+    assert (np.diff(chunk.times_s) > 0.0).all()
+    np.testing.assert_allclose(np.linalg.norm(chunk.quaternions, axis=1), 1.0, atol=0.011)
 
 
 def test_huge_numbers_are_rejected(gate: ChunkGate, make_chunk: MakeChunk) -> None:
@@ -93,18 +148,55 @@ def test_single_step(gate: ChunkGate, make_chunk: MakeChunk) -> None:
 
 @pytest.mark.parametrize("sequence", [0, 6, 7])
 def test_sequence_must_increase(gate: ChunkGate, make_chunk: MakeChunk, sequence: int) -> None:
-    gate.check(make_chunk(NOW_S, sequence=7), NOW_S, LEAD_S)
+    accept(gate, make_chunk(NOW_S, sequence=7), NOW_S)
     with pytest.raises(ChunkRejectedError, match="sequence: .* came after 7"):
         gate.check(make_chunk(NOW_S + 0.5, sequence=sequence), NOW_S + 0.5, LEAD_S)
     gate.check(make_chunk(NOW_S + 0.6, sequence=8), NOW_S + 0.6, LEAD_S)
 
 
 def test_restarted_policy_is_accepted_after_silence(gate: ChunkGate, make_chunk: MakeChunk) -> None:
-    gate.check(make_chunk(NOW_S, sequence=700), NOW_S, LEAD_S)
+    accept(gate, make_chunk(NOW_S, sequence=700), NOW_S)
     for later_s in (0.3, 0.6, 0.9):  # rejected chunks do not prolong the silence
         with pytest.raises(ChunkRejectedError):
             gate.check(make_chunk(NOW_S + later_s, sequence=0), NOW_S + later_s, LEAD_S)
     gate.check(make_chunk(NOW_S + 1.01, sequence=0), NOW_S + 1.01, LEAD_S)
+
+
+def test_a_flood_is_thinned_out(gate: ChunkGate, make_chunk: MakeChunk) -> None:
+    taken = []
+    for i in range(100):
+        now_s = NOW_S + 0.001 * i
+        try:
+            accept(gate, make_chunk(now_s, sequence=i), now_s)
+            taken.append(now_s)
+        except ChunkRejectedError as rejection:
+            assert rejection.rule == rules.FLOOD
+    assert len(taken) == pytest.approx(10, abs=1)
+    assert min(np.diff(taken)) >= 0.01
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoil"),
+    [
+        (rules.QUATERNION, lambda c: replace(c, quaternions=1.05 * c.quaternions)),
+        (rules.STEP_JUMP_M, lambda c: replace(c, positions=jump(c.positions))),
+        (rules.STEP_JUMP_RAD, lambda c: replace(c, quaternions=TURNED)),
+    ],
+)
+def test_what_can_be_borne_is_let_through_if_so_configured(
+    make_chunk: MakeChunk, rule: str, spoil: Callable[[Chunk], Chunk]
+) -> None:
+    book = RuleBook({**default_actions(), rule: rules.CLIP})
+    make_gate(book).check(spoil(make_chunk(NOW_S)), NOW_S, LEAD_S)
+    assert book.as_dict()[rule] == 1
+    assert sum(book.as_dict().values()) == 1
+
+
+def test_a_rotation_of_length_zero_can_never_be_borne(make_chunk: MakeChunk) -> None:
+    book = RuleBook({**default_actions(), rules.QUATERNION: rules.CLIP})
+    chunk = make_chunk(NOW_S)
+    with pytest.raises(ChunkRejectedError, match="rotation of length 0"):
+        make_gate(book).check(replace(chunk, quaternions=changed(chunk.quaternions, 2, 0.0)), NOW_S, LEAD_S)
 
 
 def test_chunk_is_a_copy_that_cannot_be_changed(make_chunk: MakeChunk) -> None:

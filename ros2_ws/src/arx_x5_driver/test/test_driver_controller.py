@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arx_x5_driver.chunk import NOT_ENABLED, Chunk, ChunkRejectedError
+from arx_x5_driver.chunk import Chunk, ChunkRejectedError
 from arx_x5_driver.controller import Controller
 from arx_x5_driver.kinematics import SdkKinematics
 from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.rules import NOT_ENABLED
 from arx_x5_driver.state import RequestRefusedError, State
 
 Make = Callable[..., Any]
@@ -260,7 +261,8 @@ def test_a_pause_of_the_loop_causes_no_jump(make_rig: Make, make_chunk: Make) ->
 
 
 def test_unreachable_targets_brake_and_are_counted(make_rig: Make, make_chunk: Make) -> None:
-    rig = make_rig(workspace_max_m=[2.0, 2.0, 2.0], velocity_fraction=0.8)  # the imaginary arm reaches 0.5 m
+    fast = {"velocity_fraction": 0.8, "joint_acceleration_rad_s2": 40.0, "joint_jerk_rad_s3": 2000.0}
+    rig = make_rig(workspace_max_m=[2.0, 2.0, 2.0], **fast)  # the imaginary arm reaches 0.5 m
     rig.enable()
     chunk: Chunk = make_chunk(rig.now_s, rig.pose)
     away = chunk.positions[0] + np.linspace(0.0, 1.2, 16)[:, np.newaxis] * [0.0, 1.0, 0.0]
@@ -315,7 +317,7 @@ def test_real_kinematics_follow_a_chunk(make_rig: Make, make_chunk: Make, sdk_ki
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"velocity_fraction": 1.0, "joint_acceleration_rad_s2": 5.0}, "would take 1.10 s to stop"),
+        ({"velocity_fraction": 1.0, "joint_acceleration_rad_s2": 5.0}, "would take 1.95 s to stop"),
         ({"home_position_rad": [0.0, -0.5, 0.0, 0.0, 0.0, 0.0]}, "home_position"),
         ({"home_position_rad": [0.0]}, "home_position"),
         ({"workspace_min_m": [0.0, 0.0]}, "workspace_min_m needs 3 numbers"),

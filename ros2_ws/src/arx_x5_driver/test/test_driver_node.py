@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Float32
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from arx_x5_driver import main
+from arx_x5_driver.arm import Arm
 from arx_x5_driver.arms import LoopbackArm
 from arx_x5_driver.node import ArxX5Driver
 from uva_msgs.msg import ActionChunk, DriverStatus
@@ -37,7 +42,7 @@ START = np.array([0.0, 1.2, 1.3, 0.6, 0.0, 0.0])
 class Rig:
     """A driver and a client in one private context."""
 
-    def __init__(self, context: Context, **parameters: Any) -> None:
+    def __init__(self, context: Context, driven: Arm | None = None, **parameters: Any) -> None:
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         options: dict[str, Any] = {"context": context, "namespace": f"driver_test_{os.getpid()}"}
         self.executor = SingleThreadedExecutor(context=context)
@@ -53,8 +58,8 @@ class Rig:
             self.client.create_subscription(kind, topic, lambda m, k=kind: self.newest.update({k: m}), 10)
         self.chunks = self.client.create_publisher(ActionChunk, "uva/action_chunk", 1)
         self.services = {n: self.client.create_client(Trigger, f"x5/{n}") for n in ("enable", "stop", "home")}
-        arm = LoopbackArm(START, gripper_width=0.04)
-        self.driver = ArxX5Driver(arm, parameter_overrides=overrides, **options)
+        driven = None if "arm" in parameters else driven or LoopbackArm(START, gripper_width=0.04)
+        self.driver = ArxX5Driver(driven, parameter_overrides=overrides, **options)
         for node in (self.client, self.driver):
             self.executor.add_node(node)
 
@@ -204,6 +209,91 @@ def test_stop_latches_until_enabled(rig: Rig) -> None:
     assert "home" in rig.status().reason
 
 
+def test_dry_run_publishes_everything_and_sends_nothing(context: Context) -> None:
+    arm = LoopbackArm(START, gripper_width=0.04)
+    rig = Rig(context, arm, dry_run=True, enable_on_activate=True)
+    rig.wait_for_state("holding")
+    rig.send_chunk(sequence=1)
+    rig.wait_for_state("active")
+    rig.wait_for_state("holding")
+    assert rig.newest[DriverStatus].dry_run
+    moved_rad = np.abs(rig.newest[JointTrajectory].points[0].positions[:6] - START).max()
+    assert moved_rad > 0.05
+    np.testing.assert_array_equal(arm.read().position, START)
+    rig.close()
+
+
+def test_the_guard_hears_of_divergence(context: Context) -> None:
+    rig = Rig(context, guard="hold", enable_on_activate=True)
+    publisher = rig.client.create_publisher(Float32, "uva/divergence", 1)
+    rig.wait_for_state("holding")
+    assert np.isnan(rig.newest[DriverStatus].guard_divergence)
+    rig.send_chunk(sequence=1)
+    rig.wait_for_state("active")
+    rig.wait(publisher.get_subscription_count)
+    publisher.publish(Float32(data=0.25))
+    rig.wait(lambda: rig.newest[DriverStatus].guard_divergence == 0.25)
+    rig.close()
+
+
+def test_stamps_make_up_for_the_latency_of_measurements(context: Context) -> None:
+    rig = Rig(context, state_latency_s=0.5)
+    rig.wait(lambda: JointState in rig.newest)
+    stamp = rig.newest[JointState].header.stamp
+    age_s = rig.client.get_clock().now().nanoseconds * 1e-9 - (stamp.sec + stamp.nanosec * 1e-9)
+    assert 0.5 < age_s < 1.5
+    rig.close()
+
+
+def test_an_isolated_arm_that_hangs_is_told_at_once_with_what_to_do(context: Context) -> None:
+    parameters = {"loopback_position_rad": START.tolist(), "loopback_fault": "hang", "loopback_fault_after_s": 0.5}
+    rig = Rig(context, arm="loopback", enable_on_activate=True, loopback_fault_duration_s=1.5, **parameters)
+    rig.wait_for_state("holding")
+    assert not rig.newest[DriverStatus].dry_run
+    rig.wait_for_state("fault")
+    measured = rig.newest[JointState].header.stamp
+    silence_s = rig.status_stamp_s() - (measured.sec + measured.nanosec * 1e-9)
+    assert 0.05 < silence_s < 0.3
+    assert "power off and on" in rig.newest[DriverStatus].reason
+    stamp = rig.newest[JointState].header.stamp
+    rig.wait(lambda: rig.newest[JointState].header.stamp != stamp)
+    assert rig.call("enable").success
+    rig.wait_for_state("holding")
+    rig.close()
+
+
+def test_after_a_crash_of_the_arms_process_the_node_can_be_configured_again(context: Context) -> None:
+    parameters = {"loopback_position_rad": START.tolist(), "loopback_fault": "crash", "loopback_fault_after_s": 0.3}
+    rig = Rig(context, arm="loopback", enable_on_activate=True, **parameters)
+    rig.wait_for_state("fault")
+    assert "was killed by SIGKILL; hold the arm" in rig.newest[DriverStatus].reason
+    assert not rig.call("enable").success
+    rig.driver.wind_down()
+    rig.driver.autostart()
+    rig.wait_for_state("holding")
+    rig.close()
+
+
+def test_commands_are_stamped_with_their_periods(rig: Rig) -> None:
+    """So that who listens can tell speed and acceleration."""
+    rig.wait_for_state("stopped")
+    rig.call("enable")
+    commands: list[JointTrajectory] = []
+    rig.client.create_subscription(JointTrajectory, "x5/joint_command", commands.append, 500)
+    rig.send_chunk(sequence=1)
+    rig.wait_for_state("active")
+    rig.wait_for_state("holding")
+    stamps = np.array([c.header.stamp.sec + c.header.stamp.nanosec * 1e-9 for c in commands])
+    positions = np.array([c.points[0].positions for c in commands])
+    velocities = np.array([c.points[0].velocities for c in commands])
+    # After a pause of more than two periods the motion goes on as if two had passed.
+    normal = np.diff(stamps) < 0.0099
+    assert normal.sum() >= 10  # even where the machine has little time for the loop
+    difference = np.diff(positions, axis=0)[normal] / np.diff(stamps)[normal, np.newaxis]
+    assert np.abs(difference).max() > 0.02
+    np.testing.assert_allclose(difference, velocities[1:][normal], atol=0.02)
+
+
 def test_deactivation_and_activation(context: Context) -> None:
     rig = Rig(context, enable_on_activate=True)
     rig.wait_for_state("holding")
@@ -230,7 +320,7 @@ def test_no_autostart(context: Context) -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"velocity_fraction": 1.0, "joint_acceleration_rad_s2": 5.0}, "would take 1.10 s to stop"),
+        ({"velocity_fraction": 1.0, "joint_acceleration_rad_s2": 5.0}, "would take .* s to stop"),
         ({"home_position_rad": [9.0] * 6}, "home_position"),
     ],
 )
@@ -242,13 +332,35 @@ def test_unfit_parameters_end_the_start(context: Context, parameters: dict[str, 
 
 
 def test_arm_without_can_interface(context: Context) -> None:
-    overrides = [Parameter("can_interface", value="nosuchcan"), Parameter("autostart", value=False)]
+    overrides = [Parameter("can_interface", value="can77"), Parameter("autostart", value=False)]
     driver = ArxX5Driver(context=context, parameter_overrides=overrides)
-    with pytest.raises(StartupError, match="no CAN interface 'nosuchcan'"):
+    with pytest.raises(StartupError, match="no CAN interface 'can77'"):
         driver.autostart()
     driver.destroy_node()
+
+
+def test_arm_that_must_not_be_left_with_torque(context: Context) -> None:
+    with pytest.raises(StartupError, match="motors of the X5_umi must not be left with torque"):
+        ArxX5Driver(context=context, parameter_overrides=[Parameter("on_shutdown", value="hold")])
 
 
 def test_wrong_parameter_value(context: Context) -> None:
     with pytest.raises(StartupError, match="'arm' of arx_x5_driver must be one of sdk, loopback"):
         ArxX5Driver(context=context, parameter_overrides=[Parameter("arm", value="robot")])
+
+
+@pytest.mark.parametrize("priority", [20, 0])
+def test_the_process_gives_way_to_others_only_if_the_loop_does(monkeypatch: pytest.MonkeyPatch, priority: int) -> None:
+    """A thread of the middleware that is pushed aside would hold up the loop as well."""
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(main, "ArxX5Driver", lambda: SimpleNamespace(realtime_priority=priority))
+    monkeypatch.setattr(main, "make_realtime", lambda *arguments: raised.append(arguments))
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    main._make_node()
+    release.set()
+    thread.join()
+    threads = {os.getpid(), thread.native_id}
+    assert threads <= {number for _, number in raised} if priority else not raised
+    assert {value for value, _ in raised} <= {main.OTHERS_PRIORITY}

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from arx_x5_driver.chunk import REJECTIONS
 from arx_x5_driver.parameters import DriverParameters
-from arx_x5_driver.safety import CLIPS
+from arx_x5_driver.rules import RULES
 from arx_x5_driver.state import State
 from uva_node_utils.specs import parameter_specs
 
@@ -20,7 +19,7 @@ def test_parameter_is_listed_with_its_default(spec) -> None:
     assert row.split("|")[2].strip() == str(spec.default)
 
 
-@pytest.mark.parametrize("name", [*REJECTIONS, *CLIPS, *(state.value for state in State)])
+@pytest.mark.parametrize("name", [*(rule.name for rule in RULES), *(state.value for state in State)])
 def test_rule_or_state_is_listed(name: str) -> None:
     assert f"`{name}`" in README
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,14 @@ import pytest
 
 from arx_x5_driver import rate
 from arx_x5_driver.arm import ArmCommand, ArmError, ArmState
-from arx_x5_driver.arms import LoopbackArm
+from arx_x5_driver.arms import FaultyArm, IsolatedArm, LoopbackArm
 from arx_x5_driver.chunk import ChunkRejectedError
 from arx_x5_driver.controller import Controller
 from arx_x5_driver.kinematics import SdkKinematics
 from arx_x5_driver.parameters import DriverParameters
 from arx_x5_driver.runtime import Runtime
 from arx_x5_driver.se3 import Pose
-from arx_x5_driver.state import State
+from arx_x5_driver.state import RequestRefusedError, State
 
 START = np.array([0.0, 1.2, 1.3, 0.6, 0.0, 0.0])
 
@@ -64,13 +65,20 @@ def sent() -> list[ArmCommand | None]:
 
 
 @pytest.fixture
-def runtime(arm: FragileArm, sent: list[ArmCommand | None], sdk_kinematics: SdkKinematics) -> Iterator[Runtime]:
+def changes() -> list[State]:
+    return []
+
+
+@pytest.fixture
+def runtime(
+    arm: FragileArm, sent: list[ArmCommand | None], changes: list[State], sdk_kinematics: SdkKinematics
+) -> Iterator[Runtime]:
     controller = Controller(DriverParameters().controller_config(), sdk_kinematics)
 
-    def observe(_measured: ArmState, _pose: Pose, command: ArmCommand | None) -> None:
+    def observe(_now_s: float, _measured: ArmState, _pose: Pose, command: ArmCommand | None) -> None:
         sent.append(command)
 
-    runtime = Runtime(arm, controller, sdk_kinematics, 0.005, observe)
+    runtime = Runtime(arm, controller, sdk_kinematics, 0.005, observe, lambda: changes.append(controller.state))
     runtime.start()
     yield runtime
     arm.broken = ""
@@ -133,6 +141,58 @@ def test_a_failing_arm_is_a_fault_and_recovers_by_enable(runtime: Runtime, arm: 
     time.sleep(0.05)
     runtime.enable()
     assert state(runtime) is State.HOLDING
+
+
+def test_an_arm_that_cannot_be_read_is_not_enabled(runtime: Runtime, arm: FragileArm) -> None:
+    """Not even while its last measurement is still fresh."""
+    runtime.enable()
+    arm.broken = "read"
+    assert wait_for(lambda: state(runtime) is State.FAULT)
+    with pytest.raises(RequestRefusedError, match="no answer"):
+        runtime.enable()
+
+
+def test_changes_of_state_are_told_once_each(runtime: Runtime, arm: FragileArm, changes: list[State]) -> None:
+    """In the period in which they happen, also those that come from the arm."""
+    runtime.enable()
+    assert wait_for(lambda: changes == [State.STOPPED, State.HOLDING])
+    arm.broken = "read"
+    assert wait_for(lambda: changes == [State.STOPPED, State.HOLDING, State.FAULT])
+    time.sleep(0.05)
+    assert len(changes) == 3
+
+
+def test_an_isolated_arm_that_hangs_is_a_fault_within_a_tenth_of_a_second(sdk_kinematics: SdkKinematics) -> None:
+    """The loop goes on all the while, and the arm can be enabled again once it answers."""
+    arm = IsolatedArm(partial(FaultyArm, LoopbackArm(START, 0.04), "hang", 0.3, 1.0), advice="call Ann", priority=20)
+    arm.connect()
+    measured_s: list[float] = []
+    faulted_s: list[float] = []
+    controller = Controller(DriverParameters().controller_config(), sdk_kinematics)
+
+    def on_change() -> None:
+        if controller.state is State.FAULT:
+            faulted_s.append(time.monotonic())
+
+    def observe(_now_s: float, measured: ArmState, _pose: Pose, _command: ArmCommand | None) -> None:
+        measured_s.append(measured.stamp_s)
+
+    runtime = Runtime(arm, controller, sdk_kinematics, 0.005, observe, on_change, priority=20)
+    runtime.start()
+    try:
+        runtime.enable()
+        assert wait_for(lambda: bool(faulted_s))
+        # 0.1 s where the system gives real-time priority; more on a busy machine that does not.
+        assert faulted_s[0] - measured_s[-1] < 0.3
+        snapshot, _ = runtime.watch()
+        assert "has not answered" in snapshot.reason and "call Ann" in snapshot.reason
+        count = len(measured_s)
+        assert wait_for(lambda: len(measured_s) > count + 10)
+        runtime.enable()
+        assert state(runtime) is State.HOLDING
+    finally:
+        runtime.stop()
+        arm.close()
 
 
 def test_a_hanging_arm_is_a_fault(runtime: Runtime, arm: FragileArm) -> None:

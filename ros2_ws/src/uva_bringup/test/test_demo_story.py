@@ -3,6 +3,8 @@
 
 import json
 import sys
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +18,11 @@ from rosbags.highlevel import AnyReader
 from uva_bringup.demo import episodes, monitor, prediction, story
 from uva_bringup.demo.__main__ import prepare_output
 from uva_bringup.demo.domain import isolated_environment
+from uva_bringup.demo.episode import Episode
 from uva_bringup.demo.errors import DemoError
 from uva_bringup.demo.prediction import Frame
+from uva_bringup.demo.recording import Recording
+from uva_bringup.demo.statistics import compute_statistics
 from uva_bringup.supervisor import Command
 from uva_core.observation import ObservationNotReadyError
 from uva_core.policy import UvaPolicy
@@ -32,31 +37,44 @@ POLICY = SimpleNamespace(
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Return a function that runs a short demo with a fake simulator of the given behaviour."""
-    for name, value in isolated_environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "ros_log"))
-    monkeypatch.setattr(episodes, "SETTLE_S", 0.2)
-    monkeypatch.setattr(episodes, "STARTUP_TIMEOUT_S", 8.0)
-    monkeypatch.setattr(monitor, "MOST_SILENCE_S", 1.5)
-    monkeypatch.setattr(UvaPolicy, "load", lambda path: POLICY)
-    monkeypatch.setattr(prediction, "predict_frames", fake_prediction)
-
-    mark = f"of={tmp_path}"  # tells these processes from those of tests that run at the same time
+@contextmanager
+def short_demo(folder: Path):
+    """Give a function that runs a short demo with a fake simulator of the given behaviour."""
+    mark = f"of={folder}"  # tells these processes from those of tests that run at the same time
 
     def run(behaviour: str, seeds=(2, 3), limit_s=4.0) -> Path:
         commands = [
             Command("sim", [sys.executable, str(FAKES / "fake_sim.py"), behaviour, mark]),
             Command("uva_policy_node", [sys.executable, str(FAKES / "fake_policy.py"), mark], linger_s=0.5),
         ]
-        prepare_output(tmp_path / "demo")
-        story.run_demo(commands, seeds, limit_s, Path("model"), tmp_path / "demo")
-        return tmp_path / "demo"
+        prepare_output(folder / "demo")
+        story.run_demo(commands, seeds, limit_s, Path("model"), folder / "demo")
+        return folder / "demo"
 
-    yield run
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in isolated_environment().items():
+            patch.setenv(name, value)
+        patch.setenv("ROS_LOG_DIR", str(folder / "ros_log"))
+        patch.setattr(episodes, "SETTLE_S", 0.2)
+        patch.setattr(episodes, "STARTUP_TIMEOUT_S", 8.0)
+        patch.setattr(monitor, "MOST_SILENCE_S", 1.5)
+        patch.setattr(UvaPolicy, "load", lambda path: POLICY)
+        patch.setattr(prediction, "predict_frames", fake_prediction)
+        yield run
     assert not [p for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])]
+
+
+@pytest.fixture
+def run(tmp_path):
+    with short_demo(tmp_path) as run:
+        yield run
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    """Return the folder of a healthy run and what was printed."""
+    with short_demo(tmp_path_factory.mktemp("healthy")) as run, redirect_stdout(StringIO()) as printed:
+        return run("healthy"), printed.getvalue()
 
 
 def fake_prediction(policy, images, eef_poses, joint_states):
@@ -64,8 +82,8 @@ def fake_prediction(policy, images, eef_poses, joint_states):
     return [Frame(0.4, np.zeros((64, 64, 3), np.uint8)), Frame(0.8, images[-1][1])]
 
 
-def test_healthy_run_writes_everything(run, capsys):
-    out = run("healthy")
+def test_healthy_run_writes_everything(healthy):
+    out, printed = healthy
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["episodes"], summary["solved"]) == (2, 1)
     assert [episode["solved"] for episode in summary["per_episode"]] == [True, False]
@@ -79,11 +97,11 @@ def test_healthy_run_writes_everything(run, capsys):
     assert Image.open(out / "prediction.png").width > 1000
     assert imageio_ffmpeg.count_frames_and_secs(str(out / "camera.mp4"))[0] > 100
     assert "fake simulator runs" in (out / "log" / "sim.log").read_text()
-    assert "solved" in capsys.readouterr().out
+    assert "solved" in printed
 
 
-def test_bag_holds_all_topics_with_their_definitions(run):
-    out = run("healthy", seeds=(2,))
+def test_bag_holds_all_topics_with_their_definitions(healthy):
+    out, _ = healthy
     with AnyReader([out / "bag"]) as bag:  # without any installed definition: the bag's own are used
         counts = {topic: info.msgcount for topic, info in bag.topics.items()}
         chunks = [c for c in bag.connections if c.topic == "/uva/action_chunk"]
@@ -113,11 +131,17 @@ def test_fault_before_the_arm_was_enabled_does_no_harm(run):
     assert (run("fault_until_enabled", seeds=(2,)) / "summary.json").exists()
 
 
-def test_numbers_are_written_even_when_no_prediction_can_be_made(run, monkeypatch, tmp_path):
+def test_numbers_are_written_even_when_no_prediction_can_be_made(healthy, monkeypatch, tmp_path):
     def not_ready(*_):
         raise ObservationNotReadyError("no image within 100 ms")
 
+    monkeypatch.setattr(UvaPolicy, "load", lambda path: POLICY)
     monkeypatch.setattr(prediction, "predict_frames", not_ready)
-    with pytest.raises(DemoError, match="reporting failed: no moment to predict at: no image within 100 ms"):
-        run("healthy", seeds=(2,))
-    assert json.loads((tmp_path / "demo" / "summary.json").read_text())["solved"] == 1
+    out, _ = healthy
+    with AnyReader([out / "bag"]) as bag:
+        end = Episode(1, 2, bag.end_time * 1e-9 - 2.0, bag.end_time * 1e-9, True)
+    with Recording(out / "bag") as recording:
+        statistics = compute_statistics(recording, [end])
+        with pytest.raises(DemoError, match="reporting failed: no moment to predict at: no image within 100 ms"):
+            story.report(recording, [end], statistics, Path("model"), tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text())["solved"] == 1

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 ROBOTS = ("sim", "x5", "loopback")
-# Values of uva_core.MaskMode that the nodes of this workspace can serve; spelled out here because
-# starting the stack must not import torch.
-MASK_MODES = ("policy", "video")
+# The values of uva_core.MaskMode, spelled out because this package knows the others by name only (a test compares).
+MASK_MODES = ("policy", "video", "forward_dynamics", "inverse_dynamics", "policy_planner")
 ARM_MODELS = ("X5_umi", "X5", "L5")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 CAMERA_TOPIC = "camera/image_raw"
@@ -30,7 +29,7 @@ class StackOptions:
     """The stack's deployment choices; everything finer is a node parameter in config/*.yaml."""
 
     robot: str = _option("sim", "What moves: the MuJoCo X5, a real X5 on CAN, or an arm that only echoes.", ROBOTS)
-    mask_mode: str = _option("policy", "What the model computes (only policy moves the arm).", MASK_MODES)
+    mask_mode: str = _option("policy", "What the model computes (policy and policy_planner move the arm).", MASK_MODES)
     model: str = _option("", "Checkpoint file; empty: the shipped weights, which know only the simulation.")
     camera_topic: str = _option(CAMERA_TOPIC, "Image topic that the policy sees, with camera_info beside it.")
     arm_model: str = _option("X5_umi", "Which arm the driver talks to.", ARM_MODELS)

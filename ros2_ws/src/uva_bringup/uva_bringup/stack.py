@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import yaml
 from ament_index_python.packages import get_package_share_directory
 
-from uva_bringup.options import CAMERA_TOPIC, StackOptions
+from uva_bringup.options import CAMERA_TOPIC, MASK_MODES, StackOptions
 
 DRIVER = "arx_x5_driver"
 SIM_CAMERA = "sim_camera"
@@ -175,10 +175,7 @@ _ROBOTS: dict[str, _Builder] = {
     "x5": _sdk_driver,
     "loopback": _loopback_driver,
 }
-_MODES: dict[str, tuple[_Builder, ...]] = {
-    "policy": (_policy,),
-    "video": (_policy,),
-}
+_MODES: dict[str, tuple[_Builder, ...]] = dict.fromkeys(MASK_MODES, (_policy,))
 
 
 def _files(options: StackOptions, share: Path, *names: str) -> tuple[Path, ...]:

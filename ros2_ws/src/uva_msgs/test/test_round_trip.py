@@ -42,6 +42,11 @@ STATUS = DriverStatus(
     limit_counts=[3, 0],
     loop_period_error_p99=0.0004,
     loop_work_p99=0.001,
+    dry_run=True,
+    loop_periods_missed=4,
+    chunk_delay=0.12,
+    action_latency=0.04,
+    guard_divergence=0.02,
 )
 
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arms that the driver brings along: the real one through the SDK, and a loopback."""
+"""The arms that the driver brings along: the real one through the SDK, a loopback, and what can be put around any."""
 
+from arx_x5_driver.arms.dry_run import DryRunArm
+from arx_x5_driver.arms.faulty import FaultyArm
+from arx_x5_driver.arms.isolated import IsolatedArm
 from arx_x5_driver.arms.loopback import LoopbackArm
 from arx_x5_driver.arms.sdk import Arx5SdkArm
 
-__all__ = ["Arx5SdkArm", "LoopbackArm"]
+__all__ = ["Arx5SdkArm", "DryRunArm", "FaultyArm", "IsolatedArm", "LoopbackArm"]

@@ -25,7 +25,7 @@ class LoopbackArm:
         lag_s: float = 0.02,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Stand still.
+        """Stand still. Raises `ValueError` for other than six joint angles.
 
         Args:
             position: joint angles to start at `(6,)` [rad]; default all zero, the arm's home.
@@ -34,6 +34,8 @@ class LoopbackArm:
             clock: the driver's clock.
         """
         start = np.zeros(JOINT_COUNT) if position is None else position
+        if start.shape != (JOINT_COUNT,):
+            raise ValueError(f"an arm has {JOINT_COUNT} joints, got angles {start.tolist()}")
         self._lag_s = lag_s
         self._clock = clock
         self._stamp_s = clock()

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process in which an isolated arm lives; `IsolatedArm` starts it.
+
+It does what the driver asks until that says goodbye or is gone, and then releases the arm as that is configured.
+Only one thing does the arm's library not let it see to itself: a call that never returns. For that there is an
+alarm, which the kernel delivers whatever the library holds.
+"""
+
+from __future__ import annotations
+
+import pickle
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+
+import numpy as np
+
+from arx_x5_driver.arm import Arm, ArmCommand, ArmError
+from arx_x5_driver.arms import records
+from arx_x5_driver.rate import make_realtime
+
+_ALARM_S = 60.0  # a call that takes this long will not return, and perhaps nobody is left to end this process
+_SILENCE_S = 0.1  # a driver that says nothing for this long does not run: the arm shall not go on
+_STALE_S = 0.05  # commands that waited this long behind a hanging call would make the arm jump
+
+
+def main() -> None:
+    """Serve the driver at the other end of the socket whose number is the only argument."""
+    # A terminal or launcher sends these to all at once: the driver stops the arm, then this process.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    _reset_alarm()
+    with socket.socket(fileno=int(sys.argv[1])) as channel:
+        factory, priority = pickle.loads(channel.recv(records.LONGEST))
+        make_realtime(priority)
+        arm: Arm = factory()
+        try:
+            arm.connect()
+            channel.send(records.pack_state(arm.read()))
+            _serve(channel, arm)
+        except ArmError as error:
+            channel.send(_error(error))
+        finally:
+            _reset_alarm()
+            arm.close()
+
+
+def _serve(channel: socket.socket, arm: Arm) -> None:
+    """Answer until the driver says goodbye or is gone; without a driver the arm does not go on."""
+    channel.setblocking(False)
+    going: ArmCommand | None = None
+    ended = False
+    while not ended:
+        _reset_alarm()
+        silent = not select.select([channel], [], [], _SILENCE_S)[0]
+        asked, newest = False, None
+        for record in _waiting(channel):
+            ended |= record in (b"", records.CLOSE)
+            asked |= record == records.POLL
+            newest = record if record[:1] == records.COMMAND else newest
+        if (silent or ended) and going is not None and going.moves:
+            going = ArmCommand(going.position, np.zeros_like(going.velocity), going.gripper_width)
+            _send_errors_of(partial(arm.command, going), channel)
+            continue
+        if newest is not None:
+            command, given_s = records.unpack_command(newest)
+            if time.monotonic() - given_s <= _STALE_S:
+                going = command
+                _send_errors_of(partial(arm.command, command), channel)
+        if asked:
+            _send_errors_of(lambda: _send(channel, records.pack_state(arm.read())), channel)
+
+
+def _send_errors_of(call: Callable[[], None], channel: socket.socket) -> None:
+    try:
+        call()
+    except ArmError as error:
+        _send(channel, _error(error))
+
+
+def _send(channel: socket.socket, record: bytes) -> None:
+    # A driver that takes nothing is suspended or gone; the next question or the end of the channel will tell.
+    with suppress(BlockingIOError, ConnectionError):
+        channel.send(record)
+
+
+def _waiting(channel: socket.socket) -> Iterator[bytes]:
+    """The records that have come; an empty one is the end."""
+    while True:
+        try:
+            record = channel.recv(records.LONGEST)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            record = b""
+        yield record
+        if not record:
+            return
+
+
+def _error(error: ArmError) -> bytes:
+    return records.ERROR + str(error).encode()[: records.LONGEST - 1]
+
+
+def _reset_alarm() -> None:
+    signal.setitimer(signal.ITIMER_REAL, _ALARM_S)
+
+
+if __name__ == "__main__":
+    main()

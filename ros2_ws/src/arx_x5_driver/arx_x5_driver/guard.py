@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slows or holds the arm while the world does not go the way that the model predicted.
+
+Whoever compares predicted frames with those seen reports one number for the running chunk, its divergence, in a unit
+of his own. It says nothing about safety: all other rules hold whatever it is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+OFF = "off"
+SLOW = "slow"
+HOLD = "hold"
+MODES = (OFF, SLOW, HOLD)
+
+_SLOWEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class GuardRules:
+    """When to be careful.
+
+    Attributes:
+        mode: `OFF`, `SLOW`, or `HOLD`, which slows down, too.
+        slow_from: divergence from which on the end effector is slowed.
+        hold_from: divergence at which a fifth of its speed is left, or the chunk is given up.
+        hold_s: how long the arm then waits before it takes chunks again.
+        timeout_s: how long a report counts.
+    """
+
+    mode: str
+    slow_from: float
+    hold_from: float
+    hold_s: float
+    timeout_s: float
+
+    def __post_init__(self) -> None:
+        if not self.slow_from < self.hold_from:
+            raise ValueError(f"guard_slow_from {self.slow_from:g} is not below guard_hold_from {self.hold_from:g}")
+
+
+class DivergenceGuard:
+    """Remembers the newest report."""
+
+    def __init__(self, rules: GuardRules) -> None:
+        self._rules = rules
+        self._reported_s = -math.inf
+        self._held_until_s = -math.inf
+        self.divergence = math.nan
+        """The newest reported, NaN if there is none."""
+
+    def report(self, divergence: float, now_s: float) -> None:
+        """Take in a divergence; one that is no number is as bad as the worst."""
+        self.divergence = math.inf if math.isnan(divergence) else divergence
+        self._reported_s = now_s
+
+    def speed_share(self, now_s: float) -> float:
+        """Share of the Cartesian speeds that is left."""
+        rules = self._rules
+        if rules.mode == OFF or not self._counts(now_s):
+            return 1.0
+        way = (self.divergence - rules.slow_from) / (rules.hold_from - rules.slow_from)
+        return 1.0 - (1.0 - _SLOWEST_SHARE) * min(max(way, 0.0), 1.0)
+
+    def gives_up(self, now_s: float) -> bool:
+        """Whether the running chunk is to be given up now; from then on `holds` for a while."""
+        rules = self._rules
+        if rules.mode != HOLD or not self._counts(now_s) or self.divergence < rules.hold_from:
+            return False
+        self._held_until_s = now_s + rules.hold_s
+        self._reported_s = -math.inf  # the next chunk rests on newer frames
+        return True
+
+    def holds(self, now_s: float) -> bool:
+        """Whether chunks are to be rejected."""
+        return now_s < self._held_until_s
+
+    def _counts(self, now_s: float) -> bool:
+        return now_s - self._reported_s <= self._rules.timeout_s

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All safety rules: what they are called, what may be done where one is broken, and how often that was.
+
+Rules on chunks look at a chunk when it comes, rules on motion at every control period. The actions are
+
+- `clip`: what breaks the rule is brought within it, or made harmless in another way that the rule's description says;
+- `reject`: the chunk is not executed, or given up where it runs, and the arm brakes and holds;
+- `stop`: as `reject`, and the driver stays stopped until it is enabled again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CLIP = "clip"
+REJECT = "reject"
+STOP = "stop"
+
+NOT_ENABLED = "not_enabled"
+EMPTY = "empty"
+LENGTH = "length"
+NOT_FINITE = "not_finite"
+QUATERNION = "quaternion"
+FRAME = "frame"
+TIMES = "times"
+STEP_JUMP_M = "step_jump_m"
+STEP_JUMP_RAD = "step_jump_rad"
+STALE = "stale"
+FUTURE = "future"
+SEQUENCE = "sequence"
+FLOOD = "flood"
+GUARD = "guard"
+
+WORKSPACE = "workspace"
+TABLE = "table"
+SELF_COLLISION = "self_collision"
+CARTESIAN_SPEED = "cartesian_speed"
+SINGULARITY = "singularity"
+IK_FAILURE = "ik_failure"
+IK_JUMP = "ik_jump"
+GRIPPER_RANGE = "gripper_range"
+JOINT_POSITION = "joint_position"
+JOINT_VELOCITY = "joint_velocity"
+JOINT_ACCELERATION = "joint_acceleration"
+JOINT_JERK = "joint_jerk"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A safety rule.
+
+    Attributes:
+        name: in parameters, status and diagnostics.
+        actions: what may be done where it is broken, the default first.
+        description: what it demands, and what `clip` means if that needs a word.
+    """
+
+    name: str
+    actions: tuple[str, ...]
+    description: str
+
+    @property
+    def default(self) -> str:
+        """The action that is taken if nothing else is said."""
+        return self.actions[0]
+
+
+_REFUSED = (REJECT, STOP)
+_EITHER = (REJECT, CLIP, STOP)
+_LIMITED = (CLIP, REJECT, STOP)
+
+CHUNK_RULES = (
+    Rule(NOT_ENABLED, (REJECT,), "The driver must be enabled and not on its way home."),
+    Rule(GUARD, (REJECT,), "The world went as predicted, or guard_hold_s has passed since it did not."),
+    Rule(EMPTY, _REFUSED, "A chunk has steps."),
+    Rule(LENGTH, _REFUSED, "Times, poses and gripper widths are equally many."),
+    Rule(NOT_FINITE, _REFUSED, "No number is NaN or infinite."),
+    Rule(QUATERNION, _EITHER, "Rotations have length 1 to 1 %; clip: they are scaled to it, unless shorter than 0.5."),
+    Rule(FRAME, _REFUSED, "Poses are in the driver's frame."),
+    Rule(TIMES, _REFUSED, "Times of the steps increase."),
+    Rule(STEP_JUMP_M, _EITHER, "Steps are no farther apart than max_step_m; clip: other limits slow them."),
+    Rule(STEP_JUMP_RAD, _EITHER, "Steps turn no more than max_step_rad; clip: other limits slow them."),
+    Rule(STALE, _REFUSED, "The observation is young enough on receipt, and not all steps are over."),
+    Rule(FUTURE, _REFUSED, "Neither the observation nor the last step lies too far ahead."),
+    Rule(SEQUENCE, _REFUSED, "Chunks are newer than the last one, until restart_silence_s has passed."),
+    Rule(FLOOD, _REFUSED, "Chunks are accepted no faster than one in min_chunk_interval_s."),
+)
+"""In the order in which they are asked; the first that is broken counts."""
+
+MOTION_RULES = (
+    Rule(WORKSPACE, _LIMITED, "The end effector stays inside the box."),
+    Rule(TABLE, _LIMITED, "The gripper's keypoints stay above the table; clip: the pose is raised."),
+    Rule(SELF_COLLISION, _LIMITED, "The arm's capsules keep their distance; clip: it is braked before."),
+    Rule(CARTESIAN_SPEED, _LIMITED, "The end effector keeps to its speed and rate of turn."),
+    Rule(SINGULARITY, _LIMITED, "The end effector is slow near singularities."),
+    Rule(IK_FAILURE, _LIMITED, "There are joint angles for the pose; clip: the target stays where it was."),
+    Rule(IK_JUMP, _LIMITED, "They are close to the last ones; clip: the target stays where it was."),
+    Rule(GRIPPER_RANGE, _LIMITED, "The gripper's width is one that it has."),
+    Rule(JOINT_POSITION, _LIMITED, "Joints stay within their limits less the margin."),
+    Rule(JOINT_VELOCITY, _LIMITED, "Joints keep to their share of the arm's limits of velocity."),
+    Rule(JOINT_ACCELERATION, _LIMITED, "Joints keep to their limit of acceleration."),
+    Rule(JOINT_JERK, _LIMITED, "Joints keep to their limit of jerk."),
+)
+"""Rules that act in control periods, each counted at most once in one."""
+
+RULES = (*CHUNK_RULES, *MOTION_RULES)
+
+REJECTIONS = tuple(rule.name for rule in CHUNK_RULES)
+"""Names of the rules that a chunk is rejected by on receipt."""
+
+
+def default_actions() -> dict[str, str]:
+    """The default action of every rule."""
+    return {rule.name: rule.default for rule in RULES}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A rule that was broken, and what is to be done about it: `REJECT` or `STOP`."""
+
+    rule: str
+    action: str
+
+
+class RuleBook:
+    """What is done about broken rules, and how often each one was."""
+
+    def __init__(self, actions: Mapping[str, str]) -> None:
+        """Take the action of every rule. Raises `ValueError` for one that the rule does not have."""
+        for rule in RULES:
+            if actions[rule.name] not in rule.actions:
+                raise ValueError(f"rule '{rule.name}' cannot be '{actions[rule.name]}': {', '.join(rule.actions)}")
+        self._actions = dict(actions)
+        self._counts = dict.fromkeys((rule.name for rule in RULES), 0)
+        self._acted: dict[str, None] = {}
+
+    def action(self, rule: str) -> str:
+        """What is done where a rule is broken."""
+        return self._actions[rule]
+
+    def count(self, rule: str) -> None:
+        """A chunk broke a rule."""
+        self._counts[rule] += 1
+
+    def act(self, rule: str) -> None:
+        """The rule was broken in this control period, which counts once."""
+        self._acted[rule] = None
+
+    def close_period(self) -> Verdict | None:
+        """Count what was broken in this period; the gravest that is to be done about it, None if it was clipped."""
+        verdict = None
+        for rule in self._acted:
+            self._counts[rule] += 1
+            action = self._actions[rule]
+            if action == STOP or (action == REJECT and verdict is None):
+                verdict = Verdict(rule, action)
+        self._acted.clear()
+        return verdict
+
+    def as_dict(self) -> dict[str, int]:
+        """Count by rule; always the same rules in the same order."""
+        return dict(self._counts)

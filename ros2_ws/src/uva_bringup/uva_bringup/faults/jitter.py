@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How well the driver keeps its 200 Hz while all processors are busy: `python -m uva_bringup.faults.jitter`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from uva_bringup.command import ExecutableNotFoundError
+from uva_bringup.demo.domain import NoFreeDomainError, isolated_environment
+from uva_bringup.faults.bench import Bench
+from uva_bringup.faults.witness import FaultError, listening
+from uva_bringup.run import say
+
+_WINDOW_S = 10.0  # statistics in x5/status are over this much of the past
+PRIORITIES = (20, 0)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How the loop did; 99th percentiles are of the worst ten seconds.
+
+    Attributes:
+        realtime_priority: what the driver asked for; 0 is what a user without permission gets.
+        duration_s: how long it was watched.
+        period_error_ms_p99: of |period - 5 ms|.
+        work_ms_p99: of the time that the loop's own work took, including what it waited for a processor.
+        missed: periods that were left out.
+        load_average: of the machine over the minute before the end.
+    """
+
+    realtime_priority: int
+    duration_s: float
+    period_error_ms_p99: float
+    work_ms_p99: float
+    missed: int
+    load_average: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure as the command line says; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m uva_bringup.faults.jitter", description=__doc__)
+    parser.add_argument("--duration-s", type=float, default=60.0, help="for each priority (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for jitter.json (default: %(default)s)")
+    parsed = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    log = parsed.out / "faults" / "log"
+    try:
+        log.mkdir(parents=True, exist_ok=True)
+        os.environ.update(isolated_environment(), ROS_LOG_DIR=str(log.absolute()))
+        results = _measure(parsed.duration_s, log / "output.txt")
+    except (FaultError, ExecutableNotFoundError, NoFreeDomainError, OSError) as error:
+        say(f"jitter was not measured: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    path = parsed.out / "jitter.json"
+    path.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+    say(f"see {path}")
+    return 0
+
+
+def _measure(duration_s: float, log: Path) -> list[Jitter]:
+    results = []
+    print("| real-time priority | period error p99 | work p99 | periods missed | load average |")
+    print("|---|---|---|---|---|", flush=True)
+    with listening() as witness, Bench(witness, log) as bench:
+        bench.start_policy()
+        for priority in PRIORITIES:
+            # A patient watch on the arm's process: how it is scheduled without a priority is not the question here.
+            bench.start_driver(realtime_priority=priority, arm_timeout_s=1.0, feedback_timeout_s=1.0)
+            with bench.busy_processors():
+                bench.settle(_WINDOW_S)
+                first = len(witness.statuses)
+                time.sleep(duration_s)
+                statuses = witness.statuses[first:]
+            bench.end("driver")
+            result = Jitter(
+                realtime_priority=priority,
+                duration_s=duration_s,
+                period_error_ms_p99=max(status.loop_period_error_p99 for status in statuses) * 1e3,
+                work_ms_p99=max(status.loop_work_p99 for status in statuses) * 1e3,
+                missed=statuses[-1].loop_periods_missed - statuses[0].loop_periods_missed,
+                load_average=os.getloadavg()[0],
+            )
+            print(
+                f"| {priority or 'none'} | {result.period_error_ms_p99:.2f} ms | {result.work_ms_p99:.2f} ms "
+                f"| {result.missed} of {duration_s * 200:.0f} | {result.load_average:.1f} |",
+                flush=True,
+            )
+            results.append(result)
+    return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())
