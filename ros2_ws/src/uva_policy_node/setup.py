@@ -19,7 +19,7 @@ setup(
     zip_safe=True,
     maintainer="UVA ROS 2 maintainers",
     maintainer_email="maintainers@example.com",
-    description="Synchronised camera images and arm states in, action chunks or predicted frames of a UVA model out.",
+    description="Synchronised camera images and arm states in, chunks, predicted frames or estimated actions out.",
     license="Apache-2.0",
     entry_points={"console_scripts": ["policy = uva_policy_node.main:main"]},
 )

@@ -96,9 +96,9 @@ class DriverParameters(RuleParameters):
     guard: str = param(
         "off", "What is done when the world diverges from the prediction: off, slow or hold.", choices=MODES
     )
-    guard_slow_from: float = param(0.5, "Divergence from which on the end effector is slowed.", low=0.0, high=1e9)
+    guard_slow_from: float = param(0.04, "Divergence from which on the end effector is slowed.", low=0.0, high=1e9)
     guard_hold_from: float = param(
-        1.0, "Divergence at which it is slowest, or the chunk is given up.", low=0.0, high=1e9
+        0.08, "Divergence at which it is slowest, or the chunk is given up.", low=0.0, high=1e9
     )
     guard_hold_s: float = param(1.0, "How long the arm then takes no chunk [s].", low=0.0, high=60.0)
     guard_timeout_s: float = param(0.5, "How long a reported divergence counts [s].", low=0.01, high=10.0)

@@ -33,6 +33,8 @@ def test_value_may_hold_the_separator_and_be_empty():
         ("seed:=many", r"^seed:=many is not a whole number$"),
         ("rviz:=perhaps", r"^rviz:=perhaps is not one of: true, false$"),
         ("arm_model:=L5", r"^arm_model:=L5 cannot be simulated: robot:=sim is an X5_umi$"),
+        ("dry_run:=true", r"^dry_run:=true is for robot:=x5: the simulated arm is there to move$"),
+        ("guard:=on", r"^guard:=on is not one of: off, slow, hold$"),
         ("robot:=x5", r"^robot:=x5 needs model:=FILE: the shipped weights have only ever moved a simulated arm$"),
         ("params_file:=nowhere.yaml", r"^params_file:=nowhere.yaml: no such file$"),
     ],

@@ -44,6 +44,8 @@ def test_robots_differ_in_what_drives_the_arm():
     assert x5.parameters["arx_x5_driver"] == {
         "autostart": True,
         "arm_model": "L5",
+        "guard": "off",
+        "dry_run": False,
         "arm": "sdk",
         "can_interface": "can3",
     }

@@ -12,6 +12,7 @@ ROBOTS = ("sim", "x5", "loopback")
 # The values of uva_core.MaskMode, spelled out because this package knows the others by name only (a test compares).
 MASK_MODES = ("policy", "video", "forward_dynamics", "inverse_dynamics", "policy_planner")
 ARM_MODELS = ("X5_umi", "X5", "L5")
+GUARDS = ("off", "slow", "hold")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 CAMERA_TOPIC = "camera/image_raw"
 
@@ -34,6 +35,8 @@ class StackOptions:
     camera_topic: str = _option(CAMERA_TOPIC, "Image topic that the policy sees, with camera_info beside it.")
     arm_model: str = _option("X5_umi", "Which arm the driver talks to.", ARM_MODELS)
     can_interface: str = _option("can0", "CAN interface of the real arm (robot:=x5).")
+    dry_run: bool = _option(False, "The driver computes and publishes everything, and sends nothing (robot:=x5).")
+    guard: str = _option("off", "What the driver does where seen frames diverge from predicted ones.", GUARDS)
     namespace: str = _option("", "ROS namespace of all nodes.")
     seed: int = _option(0, "Seed of the simulated world's first scene (robot:=sim).")
     autostart: bool = _option(True, "Nodes configure and activate themselves.")
@@ -52,6 +55,8 @@ class StackOptions:
             raise OptionError(f"arm_model:={self.arm_model} cannot be simulated: robot:=sim is an X5_umi")
         if self.robot == "x5" and not self.model:
             raise OptionError("robot:=x5 needs model:=FILE: the shipped weights have only ever moved a simulated arm")
+        if self.dry_run and self.robot == "sim":
+            raise OptionError("dry_run:=true is for robot:=x5: the simulated arm is there to move")
         if self.params_file and not Path(self.params_file).is_file():
             raise OptionError(f"params_file:={self.params_file}: no such file")
 

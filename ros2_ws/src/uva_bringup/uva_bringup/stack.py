@@ -106,12 +106,16 @@ def _sim(options: StackOptions, share: Path) -> NodeSpec:
         namespace=options.namespace,
         parameter_files=_files(options, share, "driver.yaml", "sim.yaml"),
         parameters={
-            DRIVER: {"autostart": options.autostart, "arm_model": options.arm_model},
+            DRIVER: _driver_values(options),
             SIM_CAMERA: {"autostart": options.autostart, "seed": options.seed},
         },
         remappings=_camera_remappings(options),
         log_level=options.log_level,
     )
+
+
+def _driver_values(options: StackOptions) -> dict[str, ParameterValue]:
+    return {"autostart": options.autostart, "arm_model": options.arm_model, "guard": options.guard}
 
 
 def _sdk_driver(options: StackOptions, share: Path) -> NodeSpec:
@@ -129,7 +133,7 @@ def _driver(options: StackOptions, share: Path, parameters: dict[str, ParameterV
         name=DRIVER,
         namespace=options.namespace,
         parameter_files=_files(options, share, "driver.yaml"),
-        parameters={DRIVER: {"autostart": options.autostart, "arm_model": options.arm_model, **parameters}},
+        parameters={DRIVER: {**_driver_values(options), "dry_run": options.dry_run, **parameters}},
         log_level=options.log_level,
     )
 

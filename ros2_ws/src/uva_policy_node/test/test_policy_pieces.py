@@ -8,7 +8,8 @@ import pytest
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 
-from uva_core.policy import ActionPrediction
+from uva_core.poses import encode
+from uva_core.predictions import ActionPrediction
 from uva_node_utils.time import duration_to_seconds, stamp_to_seconds
 from uva_policy_node.messages import MessageError, action_chunk, gripper_width, pose_matrix
 from uva_policy_node.strip import CELL_PX, GAP_PX, LABEL_PX, strip
@@ -119,7 +120,8 @@ def test_the_gripper_is_found_by_name():
 def test_a_chunk_message_has_the_true_stamp_and_times():
     poses = np.tile(np.eye(4), (3, 1, 1))
     poses[:, 0, 3] = [0.1, 0.2, 0.3]
-    prediction = ActionPrediction(poses, np.array([0.02, 0.03, 0.04]), np.array([0.1, 0.2, 0.3]), {})
+    vectors = encode(poses, np.array([0.02, 0.03, 0.04]))
+    prediction = ActionPrediction(vectors, np.array([0.1, 0.2, 0.3]), {})
     chunk = action_chunk(prediction, stamp_s=1234.5, frame="base_link", mode="policy", sequence=7, inference_s=0.05)
     assert stamp_to_seconds(chunk.header.stamp) == 1234.5
     assert [round(duration_to_seconds(t), 6) for t in chunk.time_from_start] == [0.1, 0.2, 0.3]

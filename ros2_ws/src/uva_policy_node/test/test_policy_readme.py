@@ -17,6 +17,14 @@ def test_parameter_is_listed_with_its_default(spec) -> None:
     assert row.split("|")[2].strip() == str(spec.default)
 
 
-@pytest.mark.parametrize("name", [*MODES, "uva/action_chunk", "uva/predicted_image", "uva/set_mask_mode"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *MODES,
+        *("uva/action_chunk", "uva/candidate_chunks", "uva/estimated_actions", "uva/query_chunk"),
+        *("uva/predicted_image", "uva/predicted_strip", "uva/divergence"),
+        *("uva/set_mask_mode", "uva/set_instruction"),
+    ],
+)
 def test_mode_or_interface_is_listed(name: str) -> None:
     assert f"`{name}`" in README

@@ -2,12 +2,15 @@
 """Executable `policy`."""
 
 import signal
+import warnings
 
 
 def main() -> None:
     """Run the node until it is stopped."""
     # Importing torch takes seconds; who interrupts it wants no traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # The node says so itself, in its log, whenever the mode changes.
+    warnings.filterwarnings("ignore", message="this checkpoint was never trained")
     from uva_node_utils.lifecycle import run
     from uva_policy_node.node import UvaPolicyNode
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from uva_core import MaskMode
 from uva_node_utils.specs import param
 
-MODES = ("policy", "video")
+MODES = tuple(mode.value for mode in MaskMode)
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,21 @@ class PolicyParameters:
     """See each parameter's description."""
 
     model: str = param("", "Checkpoint: a safetensors file written by uva_core.")
-    mask_mode: str = param("policy", "What the model does; uva/set_mask_mode changes it.", choices=MODES)
+    mask_mode: str = param(
+        "policy",
+        "What the model does; may be set at any time, as by uva/set_mask_mode.",
+        choices=MODES,
+        read_only=False,
+    )
+    instruction: str = param(
+        "",
+        "What a model with language is told to do; may be set at any time, as by uva/set_instruction.",
+        read_only=False,
+    )
+    candidates: int = param(1, "How many chunks policy_planner samples at once.", low=1, high=64)
+    planner: bool = param(
+        False, "Whether another node chooses among the candidates; if not, this one publishes the first."
+    )
     rate_hz: float = param(
         5.0, "How often the model is asked [Hz]; slower where inference takes longer.", low=0.1, high=60.0
     )
@@ -38,5 +53,9 @@ class PolicyParameters:
         -1.0, "Sampling temperature of a chunk; negative: as the checkpoint says.", low=-1.0, high=2.0
     )
     video_iterations: int = param(1, "Autoregressive steps of a video prediction.", low=1, high=256)
-    seed: int = param(0, "Seed of the sampling noise; the n-th inference uses seed + n.", low=0)
+    seed: int = param(
+        0,
+        "Seed of the sampling noise; the n-th inference uses seed + n * candidates, each candidate one more.",
+        low=0,
+    )
     threads: int = param(1, "Threads that torch may use.", low=1, high=64)

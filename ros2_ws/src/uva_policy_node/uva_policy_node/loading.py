@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads the model, and says in one line why it cannot be used here, or not in a mode. No ROS in here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from uva_core import MaskMode
+from uva_core.checkpoint import CheckpointError
+from uva_core.config import UvaConfig
+from uva_core.modes import RULES
+from uva_core.policy import UvaPolicy
+from uva_node_utils.errors import StartupError
+from uva_policy_node.asker import Asker
+from uva_policy_node.parameters import PolicyParameters
+
+MOVING = (MaskMode.POLICY, MaskMode.POLICY_PLANNER)
+"""The modes whose actions are executed."""
+
+
+def load(p: PolicyParameters, mode: MaskMode) -> Asker:
+    """Load the checkpoint that the parameters name, and ask it once in `mode`.
+
+    Raises:
+        StartupError: there is no such checkpoint, or it does not suit the node, the mode or a parameter.
+    """
+    if not p.model:
+        raise StartupError(
+            "parameter 'model' is empty: give the path of a checkpoint, e.g. model:=uva_tiny.safetensors"
+        )
+    try:
+        policy = UvaPolicy.load(p.model)
+    except CheckpointError as error:
+        raise StartupError(str(error)) from None
+    reason = unfit(policy.config) or refusal(policy, mode)
+    if reason:
+        raise StartupError(reason)
+    tokens = policy.config.model.tokens_per_frame
+    if p.video_iterations > tokens:
+        raise StartupError(
+            f"parameter 'video_iterations' is {p.video_iterations}, but this model has {tokens} tokens per frame"
+        )
+    sampling = policy.config.sampling
+    try:
+        sampling = replace(
+            sampling,
+            action_steps=p.denoising_steps or sampling.action_steps,
+            action_temperature=p.temperature if p.temperature >= 0 else sampling.action_temperature,
+        )
+        asker = Asker(policy, sampling, video_iterations=p.video_iterations, candidates=p.candidates)
+        asker.warm_up(mode)
+    except ValueError as error:
+        raise StartupError(
+            f"the model cannot be asked with denoising_steps={p.denoising_steps}, temperature={p.temperature}: {error}"
+        ) from None
+    return asker
+
+
+def unfit(config: UvaConfig) -> str:
+    """Say what the model needs or gives that this node cannot deal with, "" if nothing."""
+    if config.observation.action_space == "vector":
+        return f"the {config.model.action_dim}-D actions of this model are no EEF poses: no chunk can carry them"
+    if config.model.wrist_history or config.model.wrist_future:
+        return "this model sees a wrist camera as well: the node has one camera"
+    if config.model.proprioception_dim and config.observation.state_space == "vector":
+        return (
+            f"this model takes a robot state of {config.model.proprioception_dim} numbers of its own: "
+            "the node has EEF pose and gripper width"
+        )
+    return ""
+
+
+def refusal(policy: UvaPolicy, mode: MaskMode) -> str:
+    """Say why the model may not be asked in this mode, "" if it may."""
+    if RULES[mode].decodes_actions and policy.config.model.action_head is None:
+        return f"this checkpoint has no action head: mask mode '{mode.value}' is not possible"
+    warning = policy.untrained(mode)
+    return f"{warning}; its actions would move the arm at random" if warning and mode in MOVING else ""
