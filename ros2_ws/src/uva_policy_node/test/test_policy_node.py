@@ -351,7 +351,7 @@ def test_poses_in_another_frame_are_reported(make_rig):
     rig.wait_for_status(DiagnosticStatus.ERROR, "EEF pose is in frame 'world'")
     rig.frame = "base_link"
     rig.wait_for_status(DiagnosticStatus.OK, "mask mode 'policy'")
-    assert rig.received["chunk"]
+    rig.wait(lambda: rig.received["chunk"])
 
 
 def test_inferences_that_fail_are_reported(make_rig, monkeypatch):

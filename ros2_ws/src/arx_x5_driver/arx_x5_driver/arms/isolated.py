@@ -110,6 +110,8 @@ class IsolatedArm:
         """Hand a command over. Raises `ArmError` if the library hangs, has crashed, or refused an earlier one."""
         self._raise_errors()
         if not self._send(records.pack_command(command, time.monotonic())):
+            self._receive(0.0)  # says so if the process has ended
+            self._raise_errors()
             raise ArmError(f"the arm's library takes no commands; {self._advice}")
 
     def close(self) -> None:
