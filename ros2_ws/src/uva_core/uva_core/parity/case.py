@@ -76,6 +76,10 @@ class Case:
                 return self.tensors[name]
         return None
 
+    def meaning(self, name: str) -> str:
+        """Return what the case says about a tensor, or nothing."""
+        return str(self.about["tensors"].get(name, {}).get("meaning", ""))
+
     @property
     def weights(self) -> dict[str, Tensor]:
         """Parameters under their official names, as float32."""

@@ -70,20 +70,27 @@ class NetworkCase:
             history=case["inputs/cond"],
             past_actions=self._past_actions() if c.past_actions else None,
             proprioception=self._state() if c.proprioception_dim else None,
-            wrist_history=case["inputs/proprio/second_image_z"] if c.wrist_history else None,
+            wrist_history=self._wrist("second_image_z") if c.wrist_history else None,
             text=case.get("inputs/text_latents") if c.text_dim else None,
         )
         if RULES[mode].actions_given:
             inputs.actions = case["inputs/actions"]
         if RULES[mode].future_given:
-            inputs.future, inputs.wrist_future = case["inputs/x"], case.get("inputs/proprio/pred_second_image_z")
+            inputs.future, inputs.wrist_future = case["inputs/x"], self._wrist("pred_second_image_z")
         if not RULES[mode].history_given:
             inputs.history_missing = torch.ones(self.batch, dtype=torch.bool)
         return inputs
 
     def _past_actions(self) -> Tensor | None:
-        found = self.case.find("inputs/history")
-        return found if found is not None else self.case.find("inputs/past")
+        known = ("inputs/actions", "inputs/proprio/")
+        names = [n for n in sorted(self.case.tensors) if n.startswith("inputs/") and not n.startswith(known)]
+        return next((self.case[name] for name in names if "action" in name), None)
+
+    def _wrist(self, name: str) -> Tensor | None:
+        """Latents of the wrist camera; where a case records tokens, those put back into frames."""
+        recorded = self.case.get(f"inputs/proprio/{name}")
+        tokens = recorded is not None and recorded.ndim == 4
+        return self.model.unpatchify(recorded.flatten(1, 2)) if recorded is not None and tokens else recorded
 
     def _state(self) -> Tensor:
         return torch.cat([self.case[f"inputs/proprio/{key}"] for key in official.state_parts(self.task)], dim=-1)
@@ -154,7 +161,9 @@ class NetworkCase:
             )
         )
         last = steps[-1]
-        yield f"{name}/video", last.video
+        # The official loop returns the wrist camera's frames where there is one; a case says which it recorded.
+        is_wrist = last.wrist is not None and "wrist" in self.case.meaning(f"{name}/video")
+        yield f"{name}/video", last.wrist if is_wrist and last.wrist is not None else last.video
         if last.wrist is not None:
             for label in WRIST_NAMES:
                 yield f"{name}/{label}", last.wrist
@@ -251,7 +260,7 @@ class NetworkCase:
             proprioception=given.proprioception,
             proprioception_target=target,
             wrist_history=given.wrist_history,
-            wrist_future=case.get("inputs/proprio/pred_second_image_z") if c.wrist_future else None,
+            wrist_future=self._wrist("pred_second_image_z") if c.wrist_future else None,
             text=given.text,
         )
 
@@ -276,8 +285,9 @@ class NetworkCase:
             wrist=rows("wrist") if c.wrist_future else None,
         )
         if dropping:
-            label = case.find("train/label", "rand")
-            past = case.find("train/history", "rand")
+            numbers = [name for name in sorted(case.tensors) if name.startswith("train/") and "rand" in name]
+            label = next((case[name] for name in numbers if "label" in name), None)
+            past = next((case[name] for name in numbers if "label" not in name), None)
             draw.text_missing = None if label is None else label.flatten() < c.text_dropout
             # A past action is hidden where its number lies above the share of those that are kept.
             draw.past_actions_missing = None if past is None else past > 1 - c.past_action_dropout

@@ -109,7 +109,8 @@ class PolicyCase:
             state = torch.cat([case[f"obs/{key}"] for key in official.state_parts(self.task)], dim=-1)
             if state.shape[1] != c.proprioception_steps:
                 state = state[:, list(FRAMES)]
-        past, text = case.find("obs/", "past_action"), case.find("", "text_latents")
+        past = case.find("obs/", "past_action")
+        text = next((case[n] for n in sorted(case.tensors) if "text" in n or "language" in n), None)
 
         def row(values: Tensor | None, index: int) -> np.ndarray | None:
             return None if values is None else values[index].double().numpy()
@@ -129,7 +130,9 @@ class PolicyCase:
     def _noise(self, batch: int) -> list[Tensor]:
         """Noise of the posterior of each camera, of the action head's start, and of its steps."""
         case, frames = self.case, self.policy.config.model.frames
-        cameras = [case[name].unflatten(0, (batch, frames)) for name in sorted(case.tensors) if "noise/vae" in name]
+        names = [name for name in case.tensors if name.startswith("noise/") and "vae" in name]
+        names.sort(key=lambda name: ("wrist" in name or "second" in name, name))
+        cameras = [case[name].unflatten(0, (batch, frames)) for name in names]
         return [*cameras, case["noise/action_init"], case["noise/action_steps"].transpose(0, 1)]
 
     @torch.no_grad()
