@@ -130,6 +130,7 @@ def test_pixels_become_motion_stop_latches_and_the_arm_holds_when_the_policy_is_
     stack.wait(lambda: moving(stack), START_S)
     stack.wait(lambda: stack.image_rate_hz(3.0) >= 18.0, 30.0)
 
+    stack.wait(lambda: stack.chunks, 15.0)  # this process may find the policy's topic later than the driver does
     spoilt = stack.chunks[-1]
     spoilt.sequence += 1_000_000
     spoilt.poses[3].position.x = float("nan")
