@@ -63,7 +63,7 @@ def _chunks(start: Pose, random: np.random.Generator) -> Iterator[Chunk]:
     index = 0
     while True:
         stamp_s = 0.1 + _CHUNK_PERIOD_S * index
-        times_s = stamp_s + _STEP_S * np.arange(1.0, _STEPS + 1.0)
+        times_s = stamp_s + _STEP_S * np.arange(1.0, _STEPS + 1.0, dtype=np.float64)
         phase = 2.0 * np.pi * times_s[:, np.newaxis] / _EIGHT_S
         way = np.hstack((1.0 - np.cos(2.0 * phase), np.sin(phase), np.cos(phase) - 1.0)) * _EIGHT_M
         yield Chunk(

@@ -104,14 +104,14 @@ def follow(
             world.set_joint_targets(command.position, command.gripper_width, command.velocity)
         world.step(physics_steps)
     turn_error = (Rotation.from_quat(wanted_quaternions) * Rotation.from_quat(quaternions).inv()).magnitude()
-    return Recording(times_s, position, wanted, turn_error, joints)
+    return Recording(times_s, position, wanted, np.asarray(turn_error), joints)
 
 
 def score(recording: Recording, figure: FigureEight) -> Score:
     """Judge a run."""
     judged = recording.times_s > RUN_IN_S
     distance_m = np.linalg.norm(recording.position - recording.wanted, axis=1)[judged]
-    points, _, _ = figure.at(np.linspace(0.0, figure.period_s, _FIGURE_POINTS))
+    points, _, _ = figure.at(np.linspace(0.0, figure.period_s, _FIGURE_POINTS, dtype=np.float64))
     path_m, _ = KDTree(points).query(recording.position[judged])
     return Score(
         rms_mm=1e3 * _rms(distance_m),
