@@ -28,6 +28,7 @@ def save(
     ready = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     temporary = path.with_name(path.name + ".part")
     save_file(ready, temporary, metadata={**(notes or {}), "format": FORMAT, "config": json.dumps(config)})
+    temporary.chmod(0o644)  # safetensors lets nobody else read it
     temporary.replace(path)
 
 
