@@ -103,6 +103,7 @@ class Bench:
     def settle(self, duration_s: float = 1.5) -> float:
         """Wait until chunks are executed, and a while longer; return the time."""
         self.witness.wait_for("active", self.witness.now_s, _START_S)
+        self.witness.wait(self.witness.follows_chunks, _START_S, "the chunks that the driver takes")
         time.sleep(duration_s)
         return self.witness.now_s
 

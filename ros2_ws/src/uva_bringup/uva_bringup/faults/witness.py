@@ -74,6 +74,10 @@ class Witness:
         """When the last step of the newest chunk with this number is due."""
         return self._chunk_ends_s[sequence]
 
+    def follows_chunks(self) -> bool:
+        """Whether it has seen the chunk that the driver took last: a new sender is not found by all at once."""
+        return self.status.chunk_sequence in self._chunk_ends_s
+
     def wait(self, condition: Callable[[], Any], timeout_s: float, what: str) -> None:
         """Wait until something is so. Raises `FaultError` saying what did not come."""
         deadline_s = time.monotonic() + timeout_s
