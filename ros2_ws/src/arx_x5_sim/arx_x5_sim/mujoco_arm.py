@@ -5,6 +5,20 @@ from __future__ import annotations
 
 from arx_x5_driver.arm import ArmCommand, ArmState
 from arx_x5_sim.simulation import Simulation
+from arx_x5_sim.world import ArmReading
+
+
+def arm_state(stamp_s: float, reading: ArmReading) -> ArmState:
+    """What the driver's arms report, of a reading of the world at `stamp_s`."""
+    return ArmState(
+        stamp_s=stamp_s,
+        position=reading.position,
+        velocity=reading.velocity,
+        effort=reading.effort,
+        gripper_width=reading.gripper_width,
+        gripper_velocity=reading.gripper_velocity,
+        gripper_effort=reading.gripper_effort,
+    )
 
 
 class MujocoArm:
@@ -20,15 +34,7 @@ class MujocoArm:
     def read(self) -> ArmState:
         """Returns the state after the last physics step; its stamp stands still when the simulation does."""
         stamp_s, reading = self._simulation.read()
-        return ArmState(
-            stamp_s=stamp_s,
-            position=reading.position,
-            velocity=reading.velocity,
-            effort=reading.effort,
-            gripper_width=reading.gripper_width,
-            gripper_velocity=reading.gripper_velocity,
-            gripper_effort=reading.gripper_effort,
-        )
+        return arm_state(stamp_s, reading)
 
     def command(self, command: ArmCommand) -> None:
         """Hands positions, with the velocities as feed-forward, to the joints' servos."""

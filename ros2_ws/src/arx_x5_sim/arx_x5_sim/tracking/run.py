@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from arx_x5_driver.arm import ArmState
+from arx_x5_sim.mujoco_arm import arm_state
 from arx_x5_sim.tracking.drivers import Follower
 from arx_x5_sim.tracking.figure_eight import FigureEight
 from arx_x5_sim.world import HOME_GUESS_RAD, World
@@ -90,13 +90,13 @@ def follow(
     times_s = np.arange(1, count + 1) / RATE_HZ
     wanted, wanted_quaternions, _ = figure.at(times_s)
     position, quaternions, joints = np.empty((count, 3)), np.empty((count, 4)), np.empty((count, 6))
-    follower.start(0.0, _state(world, 0.0))
+    follower.start(0.0, arm_state(0.0, world.arm_reading()))
     sequence, chunk_s = 0, LATENCY_S
     for index, now_s in enumerate(times_s.tolist()):
         if now_s >= chunk_s - 1e-9:
             follower.offer(figure.chunk(sequence, now_s - LATENCY_S, noise_m * random.normal(size=3)), now_s)
             sequence, chunk_s = sequence + 1, chunk_s + 1.0 / CHUNK_HZ
-        command = follower.tick(now_s, _state(world, now_s))
+        command = follower.tick(now_s, arm_state(now_s, world.arm_reading()))
         # Before the command takes effect: where the arm is now.
         position[index], quaternions[index] = world.eef_pose()
         joints[index] = world.arm_reading().position
@@ -133,19 +133,6 @@ def _put_at_start(world: World, figure: FigureEight) -> None:
     world.data.qvel[:] = 0.0
     world.set_joint_targets(joints, float(widths[0]))
     world.step(_SETTLE_STEPS)
-
-
-def _state(world: World, now_s: float) -> ArmState:
-    reading = world.arm_reading()
-    return ArmState(
-        stamp_s=now_s,
-        position=reading.position,
-        velocity=reading.velocity,
-        effort=reading.effort,
-        gripper_width=reading.gripper_width,
-        gripper_velocity=reading.gripper_velocity,
-        gripper_effort=reading.gripper_effort,
-    )
 
 
 def _jerk(values: Array) -> Array:
