@@ -83,6 +83,12 @@ class UvaPolicy(nn.Module):
             text=torch.zeros(c.text_dim) if c.text_dim else None,
         )
 
+    def impossible(self, mode: MaskMode) -> str | None:
+        """Return why the checkpoint cannot be used in `mode` at all, else None."""
+        if RULES[mode].decodes_actions and self.config.model.action_head is None:
+            return f"this checkpoint has no action head: mask mode '{mode.value}' is not possible"
+        return None
+
     def untrained(self, mode: MaskMode) -> str | None:
         """Return a warning if the checkpoint is known not to have been trained in `mode`, else None."""
         trained = self.config.trained_modes
@@ -360,8 +366,8 @@ class UvaPolicy(nn.Module):
 
     def _check(self, mode: MaskMode) -> None:
         """Refuse a mode whose head is missing, and warn once of one that was not trained."""
-        if RULES[mode].decodes_actions and self.config.model.action_head is None:
-            raise ValueError(f"this checkpoint has no action head: mask mode '{mode.value}' is not possible")
+        if reason := self.impossible(mode):
+            raise ValueError(reason)
         warning = self.untrained(mode)
         if warning and mode not in self._warned:
             self._warned.add(mode)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from uva_core import MaskMode
 from uva_core.checkpoint import CheckpointError
 from uva_core.config import UvaConfig
-from uva_core.modes import RULES
 from uva_core.policy import UvaPolicy
 from uva_node_utils.errors import StartupError
 from uva_policy_node.asker import Asker
@@ -72,7 +71,7 @@ def unfit(config: UvaConfig) -> str:
 
 def refusal(policy: UvaPolicy, mode: MaskMode) -> str:
     """Say why the model may not be asked in this mode, "" if it may."""
-    if RULES[mode].decodes_actions and policy.config.model.action_head is None:
-        return f"this checkpoint has no action head: mask mode '{mode.value}' is not possible"
+    if reason := policy.impossible(mode):
+        return reason
     warning = policy.untrained(mode)
     return f"{warning}; its actions would move the arm at random" if warning and mode in MOVING else ""

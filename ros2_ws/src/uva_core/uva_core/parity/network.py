@@ -177,7 +177,8 @@ class NetworkCase:
             if wrist is not None:
                 heads += [(f"{w}_chain_probe", self.model.wrist_video_head.net, wrist) for w in WRIST_NAMES]
             for label, net, head_noise in heads:
-                yield f"{name}/{label}", self._chain(net, last.z, head_noise)
+                if f"{name}/{label}" in self.case:
+                    yield f"{name}/{label}", self._chain(net, last.z, head_noise)
 
     def _chain(self, net: nn.Module, z: Tensor, noise: RowNoise, tokens: int = 12) -> Tensor:
         """The sample after each step of the first probed tokens: (steps, B, 12, C)."""
