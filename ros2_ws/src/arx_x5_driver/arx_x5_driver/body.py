@@ -7,8 +7,10 @@ the slim side, such that all of the arm's home pose is free; they are no replace
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +21,26 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Capsule:
-    """All points within `radius_m` of the segment between two points [m] of a link: 0 is the base, 6 the hand."""
+    """All points within `radius_m` of the segment between two points [m] of a link, of which the hand is the last."""
 
     link: int
     start: Point
     end: Point
     radius_m: float
 
+    @property
+    def reach_m(self) -> float:
+        """How far its segment gets from the link's origin."""
+        return max(math.hypot(*self.start), math.hypot(*self.end))
 
-def arm_body(tool_length_m: float) -> tuple[Capsule, ...]:
-    """Capsules of an X5, X5_umi or L5 whose end effector lies this far in front of the last joint."""
+
+def arm_capsules(base_height_m: float, tool_length_m: float) -> tuple[Capsule, ...]:
+    """Capsules of an X5, X5_umi or L5, from the height of the first joint and the end effector's way from the last.
+
+    The base is upright below the first joint, and turning about that changes nothing of it: it counts as its link.
+    """
     return (
-        Capsule(0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.045), 0.045),
+        Capsule(1, (0.0, 0.0, -base_height_m), (0.0, 0.0, 0.045 - base_height_m), 0.045),
         Capsule(1, (0.0, 0.0, 0.0), (0.01, 0.0, 0.03), 0.03),
         Capsule(2, (-0.03, 0.0, 0.0), (-0.264, 0.0, 0.0), 0.03),
         Capsule(3, (0.03, 0.0, -0.056), (0.245, 0.0, -0.056), 0.025),
@@ -39,46 +49,48 @@ def arm_body(tool_length_m: float) -> tuple[Capsule, ...]:
     )
 
 
-class SelfDistance:
-    """Distance between the capsules of a body that are not neighbours.
+class Body:
+    """Distances between P pairs of capsules of an arm that are not neighbours.
 
-    Links next to each other touch by design; so do the base and the upper arm, and the two links on either side of
-    the small fifth one.
+    Links next to each other touch by design; so do the two on either side of the small fifth one.
+
+    Attributes:
+        levers_m: `(P, n)` [m], how far beyond each joint's axis the farther capsule of a pair reaches: a turn by an
+            angle changes their distance by no more than that times the angle. 0 where both turn, or none.
     """
 
-    def __init__(self, body: Sequence[Capsule]) -> None:
-        self._links = [capsule.link for capsule in body]
-        self._points = np.ones((len(body), 4, 2))
-        for row, capsule in enumerate(body):
-            self._points[row, :3] = np.array((capsule.start, capsule.end)).T
-        pairs = [
-            (first, second)
-            for first in range(len(body))
-            for second in range(first + 1, len(body))
-            if not _neighbours(body[first].link, body[second].link)
-        ]
-        self._radii = np.array([body[first].radius_m + body[second].radius_m for first, second in pairs])
+    def __init__(self, capsules: Sequence[Capsule], link_lengths_m: Sequence[float]) -> None:
+        """Prepare a body, ordered by links, on a chain whose n joints lie this far from the ones before."""
+        self._links = [capsule.link for capsule in capsules]
+        self._points = np.ones((len(capsules), 1, 4, 2))
+        for row, capsule in enumerate(capsules):
+            self._points[row, 0, :3] = np.array((capsule.start, capsule.end)).T
+        pairs = [(a, b) for a, b in combinations(range(len(capsules)), 2) if not _neighbours(capsules[a], capsules[b])]
+        self._radii = np.array([capsules[a].radius_m + capsules[b].radius_m for a, b in pairs])
         # Of all pairs: the way along the first segment, along the second, and from the second's start to the first's.
-        differences = np.zeros((3, len(pairs), len(body), 2))
-        for row, (first, second) in enumerate(pairs):
-            differences[0, row, first] = differences[1, row, second] = (-1.0, 1.0)
-            differences[2, row, first, 0], differences[2, row, second, 0] = 1.0, -1.0
-        self._differences = differences.reshape(3 * len(pairs), 2 * len(body))
+        differences = np.zeros((3, len(pairs), len(capsules), 2))
+        for row, (a, b) in enumerate(pairs):
+            differences[0, row, a] = differences[1, row, b] = (-1.0, 1.0)
+            differences[2, row, a, 0], differences[2, row, b, 0] = 1.0, -1.0
+        self._differences = differences.reshape(3 * len(pairs), 2 * len(capsules))
+        self.levers_m = np.zeros((len(pairs), len(link_lengths_m)))
+        for row, (a, b) in enumerate(pairs):
+            for joint in range(capsules[a].link, capsules[b].link):
+                stretched_m = sum(link_lengths_m[joint + 1 : capsules[b].link])
+                self.levers_m[row, joint] = stretched_m + capsules[b].reach_m
 
-    def __call__(self, frames: Array) -> Array:
-        """Smallest distances `(S,)` [m] between two surfaces, at link poses `(S, links, 4, 4)`; < 0: they overlap."""
-        pairs = len(self._radii)
-        if not pairs:
-            return np.full(len(frames), np.inf)
-        ends = np.matmul(frames[:, self._links, :3], self._points).transpose(0, 1, 3, 2)
-        ways = np.matmul(self._differences, ends.reshape(len(frames), -1, 3))
+    def distances(self, frames: Array) -> Array:
+        """Distances `(S, P)` [m] between the pairs' surfaces, at link poses `(links, S, 4, 4)`; < 0: they overlap."""
+        count, pairs = frames.shape[1], len(self._radii)
+        ends = (frames[self._links, :, :3] @ self._points).transpose(1, 0, 3, 2)
+        ways = self._differences @ ends.reshape(count, 2 * len(self._links), 3)
         distances = segment_distances(ways[:, :pairs], ways[:, pairs : 2 * pairs], ways[:, 2 * pairs :])
-        nearest: Array = (distances - self._radii).min(axis=1)
-        return nearest
+        distances -= self._radii
+        return distances
 
 
-def _neighbours(first: int, second: int) -> bool:
-    return second - first <= 1 or (first, second) in ((0, 2), (4, 6))
+def _neighbours(first: Capsule, second: Capsule) -> bool:
+    return second.link - first.link <= 1 or (first.link, second.link) == (4, 6)
 
 
 def segment_distances(way_a: Array, way_b: Array, apart: Array) -> Array:

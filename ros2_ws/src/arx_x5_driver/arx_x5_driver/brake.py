@@ -8,141 +8,156 @@ With v and a the velocity and acceleration to begin with, T the time to rest and
 the only cubic that fits v and a at its begin and is at rest, without acceleration, at its end. So what is left of a
 brake after any time is the brake of what is left, which is what `tracker` rests on. Its jerk is greatest at an end,
 its extremes have closed forms, and without a the joints stay on one straight line in joint space.
+
+The control loop comes here several times in a period, with a handful of joints: for so few, plain numbers are faster
+than arrays. Only the samples of a whole way are arrays.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from math import sqrt
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+_Share = TypeVar("_Share", float, Array)
 
 
-def braking_times_s(velocity: Array, acceleration: Array, acceleration_max: Array, jerk_max: Array) -> Array:
-    """The shortest times T `(..., n)` in which joints can brake within their limits; any longer one is as good.
-
-    Args:
-        velocity: to begin with `(..., n)`.
-        acceleration: to begin with `(..., n)`, at most `acceleration_max`.
-        acceleration_max: limits `(n,)`.
-        jerk_max: limits `(n,)`.
-    """
-    speed = np.abs(velocity)
-    along = np.where(velocity < 0.0, -acceleration, acceleration)  # acceleration in the direction of motion
-    gaining, losing = np.maximum(along, 0.0), np.maximum(-along, 0.0)
-    # With y = a / a_max the acceleration's peak is a_max where 1.5 v / (T a_max) = (1 - y + sqrt(1 + y)) / 2.
-    share = gaining / acceleration_max
-    by_acceleration = 3.0 * speed / (acceleration_max * (1.0 - share + np.sqrt(1.0 + share)))
-    # |6 v + 4 a T| <= J T^2 at the begin and |6 v + 2 a T| <= J T^2 at the end; which one binds depends on the sign.
-    six = 6.0 * jerk_max * speed
-    gaining_s = 2.0 * gaining + np.sqrt(4.0 * gaining * gaining + six)
-    losing_s = np.sqrt(losing * losing + six) - losing
-    swinging = 4.0 * losing * losing - six  # it loses its speed before its deceleration, and comes back
-    swinging_s = np.where(swinging > 0.0, 2.0 * losing + np.sqrt(np.maximum(swinging, 0.0)), 0.0)
-    by_jerk = np.where(along > 0.0, gaining_s, np.maximum(losing_s, swinging_s)) / jerk_max
-    times: Array = np.maximum(by_acceleration, by_jerk)
-    return times
-
-
-def peak_velocities(velocity: Array, change: Array) -> Array:
-    """The velocities farthest from zero while braking, each array `(..., n)`.
+def braking_time_s(velocity: float, acceleration: float, acceleration_max: float, jerk_max: float) -> float:
+    """The shortest time T in which a joint can brake within its limits; any longer one is as good.
 
     Args:
         velocity: to begin with.
-        change: the acceleration to begin with times the duration.
+        acceleration: to begin with, at most `acceleration_max`.
+        acceleration_max: limit.
+        jerk_max: limit.
     """
+    speed = abs(velocity)
+    along = -acceleration if velocity < 0.0 else acceleration  # in the direction of motion
+    # |6 v + 4 a T| <= J T^2 at the begin and |6 v + 2 a T| <= J T^2 at the end; which one binds depends on the sign.
+    six = 6.0 * jerk_max * speed
+    if along > 0.0:
+        # With y = a / a_max the acceleration's peak is a_max where 1.5 v / (T a_max) = (1 - y + sqrt(1 + y)) / 2.
+        share = along / acceleration_max
+        by_acceleration_s = 3.0 * speed / (acceleration_max * (1.0 - share + sqrt(1.0 + share)))
+        by_jerk = 2.0 * along + sqrt(4.0 * along * along + six)
+    else:
+        by_acceleration_s = 1.5 * speed / acceleration_max
+        by_jerk = sqrt(along * along + six) + along
+        swinging = 4.0 * along * along - six
+        if swinging > 0.0:  # it loses its speed before its deceleration, and comes back
+            by_jerk = max(by_jerk, sqrt(swinging) - 2.0 * along)
+    return max(by_acceleration_s, by_jerk / jerk_max)
+
+
+def peak_velocity(velocity: float, acceleration: float, duration_s: float) -> float:
+    """The velocity that is farthest from zero while a joint brakes."""
+    change = acceleration * duration_s
     s = _share(change, 6.0 * velocity + 3.0 * change)
-    inside = (1.0 - s) ** 2 * ((1.0 + 2.0 * s) * velocity + s * change)
-    return np.where(np.abs(inside) > np.abs(velocity), inside, velocity)
+    inside = (1.0 - s) * (1.0 - s) * ((1.0 + 2.0 * s) * velocity + s * change)
+    return inside if abs(inside) > abs(velocity) else velocity
 
 
-@dataclass(frozen=True)
-class JointMotion:
-    """Positions, velocities and accelerations of n joints at one time, each `(n,)`."""
+def farthest_ways(velocity: float, acceleration: float, duration_s: float) -> tuple[float, float]:
+    """How far a braking joint gets from where it is: farthest back (<= 0), and farthest forth (>= 0)."""
+    by_velocity, by_acceleration = velocity * duration_s, acceleration * duration_s * duration_s
+    turning = _share(-by_velocity, 2.0 * by_velocity + by_acceleration)
+    ways = 0.0, _way(turning, by_velocity, by_acceleration), _way(1.0, by_velocity, by_acceleration)
+    return min(ways), max(ways)
 
-    position: Array
-    velocity: Array
-    acceleration: Array
+
+class JointMotion(NamedTuple):
+    """Positions, velocities and accelerations of n joints at one time."""
+
+    position: list[float]
+    velocity: list[float]
+    acceleration: list[float]
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing moves or is about to."""
-        return not (self.velocity.any() or self.acceleration.any())
+        return not (any(self.velocity) or any(self.acceleration))
 
     def mixed(self, other: JointMotion, share: float) -> JointMotion:
         """The motion that is a share (0..1) of the way to another one."""
-        return JointMotion(
-            self.position + share * (other.position - self.position),
-            self.velocity + share * (other.velocity - self.velocity),
-            self.acceleration + share * (other.acceleration - self.acceleration),
-        )
+        pairs = zip(self, other, strict=True)
+        return JointMotion(*([x + share * (y - x) for x, y in zip(*pair, strict=True)] for pair in pairs))
 
 
 class Brake:
-    """Braking from a motion in a time T; it must not be changed."""
+    """Braking of n joints from a motion in a time T; it must not be changed."""
 
     def __init__(self, start: JointMotion, duration_s: float) -> None:
         self.start = start
         self.duration_s = duration_s
-        self._by_velocity: Array = start.velocity * duration_s
-        self._by_acceleration: Array = start.acceleration * (duration_s * duration_s)
 
     def at(self, time_s: float) -> JointMotion:
         """The motion at a time since the begin."""
-        if time_s >= self.duration_s:
-            still = np.zeros_like(self.start.position)
+        duration_s = self.duration_s
+        if time_s >= duration_s:
+            still = [0.0] * len(self.start.position)
             return JointMotion(self.end, still, still)
-        v, a, duration_s = self.start.velocity, self.start.acceleration, self.duration_s
         s = time_s / duration_s
         rest = 1.0 - s
-        acceleration = rest * (-6.0 * s * (v / duration_s) + (1.0 - 3.0 * s) * a)
-        return JointMotion(self._position(s), self._velocity(s), acceleration)
-
-    def positions(self, shares: Array) -> Array:
-        """Positions `(S, n)` at shares `(S,)` of the duration."""
-        return self._position(shares[:, np.newaxis])
-
-    def velocities(self, shares: Array) -> Array:
-        """Velocities `(S, n)` at shares `(S,)` of the duration."""
-        return self._velocity(shares[:, np.newaxis])
+        joints = list(zip(*self.start, strict=True))
+        return JointMotion(
+            [x + _way(s, v * duration_s, a * duration_s * duration_s) for x, v, a in joints],
+            [rest * rest * ((1.0 + 2.0 * s) * v + s * duration_s * a) for _, v, a in joints],
+            [rest * (-6.0 * s * (v / duration_s) + (1.0 - 3.0 * s) * a) for _, v, a in joints],
+        )
 
     @property
-    def end(self) -> Array:
+    def end(self) -> list[float]:
         """Where the joints come to rest."""
-        return self.start.position + self._by_velocity / 2.0 + self._by_acceleration / 12.0
+        duration_s = self.duration_s
+        joints = zip(*self.start, strict=True)
+        return [x + _way(1.0, v * duration_s, a * duration_s * duration_s) for x, v, a in joints]
 
     @property
-    def reach(self) -> Array:
-        """Bounds `(n,)` on how far joints get from where they are at the begin."""
-        bounds: Array = np.abs(self._by_velocity) / 2.0 + np.abs(self._by_acceleration) / 12.0
-        return bounds
+    def reach(self) -> list[float]:
+        """Bounds on how far joints get from where they are at the begin."""
+        by_velocity, by_acceleration = self.duration_s / 2.0, self.duration_s * self.duration_s / 12.0
+        _, velocity, acceleration = self.start
+        return [by_velocity * abs(v) + by_acceleration * abs(a) for v, a in zip(velocity, acceleration, strict=True)]
 
-    @property
-    def peak_velocity(self) -> Array:
-        """The velocities `(n,)` that are farthest from zero."""
-        return peak_velocities(self.start.velocity, self.start.acceleration * self.duration_s)
 
-    @property
-    def turning_points(self) -> Array:
-        """Where joints `(n,)` turn back on the way; those that do not give where they are at the begin."""
-        return self._position(_share(-self._by_velocity, 2.0 * self._by_velocity + self._by_acceleration))
+class Samples:
+    """Looks at brakes at S chosen shares of their durations: one product of matrices for each brake."""
 
-    def _position(self, s: Any) -> Array:
-        square = s * s
-        by_velocity = s * (1.0 + square * (0.5 * s - 1.0)) * self._by_velocity
-        position: Array = self.start.position + by_velocity
-        return position + square * (0.5 + s * (0.25 * s - 2.0 / 3.0)) * self._by_acceleration
-
-    def _velocity(self, s: Any) -> Array:
+    def __init__(self, shares: Array) -> None:
+        """Prepare shares `(S,)`, from 0 to 1."""
+        s = shares
         rest = 1.0 - s
-        velocity: Array = rest * rest * (1.0 + 2.0 * s) * self.start.velocity
-        return velocity + (rest * rest * s * self.duration_s) * self.start.acceleration
+        # Columns for the position to begin with, v T, a T^2, v, and a T.
+        self._matrix = np.zeros((2, len(shares), 5))
+        self._matrix[0, :, 0] = 1.0
+        self._matrix[0, :, 1] = _way(s, 1.0, 0.0)
+        self._matrix[0, :, 2] = _way(s, 0.0, 1.0)
+        self._matrix[1, :, 3] = rest * rest * (1.0 + 2.0 * s)
+        self._matrix[1, :, 4] = rest * rest * s
+
+    def of(self, brake: Brake) -> tuple[Array, Array]:
+        """Positions and velocities, each `(S, n)`."""
+        start = np.array(brake.start)
+        duration_s = brake.duration_s
+        rows = np.concatenate((start, start[1:]))
+        rows[1] *= duration_s
+        rows[2] *= duration_s * duration_s
+        rows[4] *= duration_s
+        positions, velocities = self._matrix @ rows
+        return positions, velocities
 
 
-def _share(numerator: Array, denominator: Array) -> Array:
-    """Their quotient where it is between 0 and 1, and 0 elsewhere."""
-    quotient = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0.0)
-    return np.where((quotient > 0.0) & (quotient < 1.0), quotient, 0.0)
+def _way(s: _Share, by_velocity: float, by_acceleration: float) -> _Share:
+    """How far a joint has got, with v T and a T^2 of its begin."""
+    square = s * s
+    by = s * (1.0 + square * (0.5 * s - 1.0)) * by_velocity
+    return by + square * (0.5 + s * (0.25 * s - 2.0 / 3.0)) * by_acceleration
+
+
+def _share(numerator: float, denominator: float) -> float:
+    """Their quotient where it is between 0 and 1, else 0."""
+    quotient = numerator / denominator if denominator else 0.0
+    return quotient if 0.0 < quotient < 1.0 else 0.0

@@ -16,6 +16,9 @@ from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float64]
 
+_BASE = np.eye(4)
+_YZX, _ZXY = (1, 2, 0), (2, 0, 1)
+
 
 class Chain:
     """A serial chain of revolute joints, ended by fixed ones."""
@@ -24,16 +27,18 @@ class Chain:
         """Read the chain between two links. Raises `ValueError` if there is none of this kind."""
         origins, axes = _read(urdf, base, tip)
         # A joint's transform is C + S sin(q) + K cos(q), by Rodrigues; the origin is multiplied in.
-        terms = [_rodrigues(axis) for axis in axes]
-        self._constant = np.array([origin @ term[0] for origin, term in zip(origins, terms, strict=False)])
-        self._sine = np.array([origin @ term[1] for origin, term in zip(origins, terms, strict=False)])
-        self._cosine = np.array([origin @ term[2] for origin, term in zip(origins, terms, strict=False)])
+        axes = [axis / np.linalg.norm(axis) for axis in axes]
+        terms = [origin @ _rodrigues(axis) for origin, axis in zip(origins, axes, strict=False)]
+        self._axes = np.array(axes)[:, :, np.newaxis]
+        self._terms = np.array(terms).reshape(len(axes), 3, 16)
         self._tool = origins[-1]
+        self.link_lengths_m = [float(np.linalg.norm(origin[:3, 3])) for origin in origins[:-1]]
+        """How far each joint lies from the one before, the first from the base."""
 
     @property
     def joint_count(self) -> int:
         """Number n of revolute joints."""
-        return len(self._constant)
+        return len(self._terms)
 
     @property
     def tool_length_m(self) -> float:
@@ -41,16 +46,29 @@ class Chain:
         return float(np.linalg.norm(self._tool[:3, 3]))
 
     def frames(self, joints: Array) -> Array:
-        """Poses `(S, n + 2, 4, 4)` of the base, the n links and the tip in the base frame, at joints `(S, n)`."""
-        angles = joints[:, :, np.newaxis, np.newaxis]
-        local = self._constant + self._sine * np.sin(angles) + self._cosine * np.cos(angles)
-        frames = np.empty((len(joints), self.joint_count + 2, 4, 4))
-        frames[:, 0] = np.eye(4)
-        frames[:, 1] = local[:, 0]
-        for index in range(1, self.joint_count):
-            np.matmul(frames[:, index], local[:, index], out=frames[:, index + 1])
-        np.matmul(frames[:, -2], self._tool, out=frames[:, -1])
+        """Poses `(n + 2, S, 4, 4)` of the base, the n links and the tip in the base frame, at joints `(S, n)`."""
+        factors = np.empty((self.joint_count, len(joints), 3))
+        factors[:, :, 0] = 1.0
+        np.sin(joints.T, out=factors[:, :, 1])
+        np.cos(joints.T, out=factors[:, :, 2])
+        local = (factors @ self._terms).reshape(self.joint_count, len(joints), 4, 4)
+        frames = np.empty((self.joint_count + 2, len(joints), 4, 4))
+        frames[0] = _BASE
+        frames[1] = local[0]
+        for link in range(1, self.joint_count):
+            np.matmul(frames[link], local[link], out=frames[link + 1])
+        np.matmul(frames[-2], self._tool, out=frames[-1])
         return frames
+
+    def jacobian(self, joints: Array) -> Array:
+        """Derivative `(6, n)` of the tip's position and rotation vector in the base frame, at joints `(n,)`."""
+        frames = self.frames(joints[np.newaxis])[1:, 0]
+        axes = (frames[:-1, :3, :3] @ self._axes)[:, :, 0]
+        arms = frames[-1, :3, 3] - frames[:-1, :3, 3]
+        jacobian = np.empty((6, self.joint_count))
+        jacobian[:3] = (axes[:, _YZX] * arms[:, _ZXY] - axes[:, _ZXY] * arms[:, _YZX]).T  # np.cross is slow
+        jacobian[3:] = axes.T
+        return jacobian
 
 
 def _read(urdf: Path, base: str, tip: str) -> tuple[list[Array], list[Array]]:
@@ -94,13 +112,13 @@ def _origin(joint: ElementTree.Element) -> Array:
     return matrix
 
 
-def _rodrigues(axis: Array) -> tuple[Array, Array, Array]:
-    """Matrices `(4, 4)` C, S, K so that C + S sin(q) + K cos(q) turns by q about the axis."""
-    x, y, z = axis / np.linalg.norm(axis)
+def _rodrigues(axis: Array) -> Array:
+    """Matrices C, S, K `(3, 4, 4)` so that C + S sin(q) + K cos(q) turns by q about the unit axis."""
+    x, y, z = axis
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    constant, sine, cosine = np.zeros((3, 4, 4))
-    constant[:3, :3] = np.eye(3) + cross @ cross
-    constant[3, 3] = 1.0
-    sine[:3, :3] = cross
-    cosine[:3, :3] = -cross @ cross
-    return constant, sine, cosine
+    terms = np.zeros((3, 4, 4))
+    terms[0, :3, :3] = np.eye(3) + cross @ cross
+    terms[0, 3, 3] = 1.0
+    terms[1, :3, :3] = cross
+    terms[2, :3, :3] = -cross @ cross
+    return terms

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arx_x5_driver.body import SelfDistance
-from arx_x5_driver.brake import Brake
+from arx_x5_driver.brake import Brake, Samples
 from arx_x5_driver.kinematics import Kinematics
 from arx_x5_driver.rules import CARTESIAN_SPEED, SELF_COLLISION, TABLE, WORKSPACE
 from arx_x5_driver.safety import CartesianRules
@@ -37,48 +38,61 @@ class StoppingPathCheck:
         self._low = rules.workspace_min - POSITION_TOLERANCE_M
         self._high = rules.workspace_max + POSITION_TOLERANCE_M
         self._floor_m = rules.floor_m - POSITION_TOLERANCE_M
-        self._keypoints = rules.keypoints.T
+        self._keypoints = np.vstack((rules.keypoints.T, np.ones(len(rules.keypoints))))
         self._self_distance_m = rules.self_distance_m
-        self._speed_m_s = rules.speed_m_s * (1.0 + SPEED_TOLERANCE)
-        self._speed_rad_s = rules.speed_rad_s * (1.0 + SPEED_TOLERANCE)
+        # A small turn by an angle changes a rotation matrix by sqrt(2) times that, as one vector of nine elements. So
+        # these sum up squared changes of a pose's 16 elements to squares of the least time that they may take.
+        speeds = np.array((rules.speed_m_s, math.sqrt(2.0) * rules.speed_rad_s)) * (1.0 + SPEED_TOLERANCE)
+        parts = np.zeros((2, 4, 4))
+        parts[0, :3, 3] = parts[1, :3, :3] = 1.0
+        self._squares_to_times = (parts.reshape(2, 16) / speeds[:, np.newaxis] ** 2).T
+        self._rounding_s2 = (_ROUNDING / speeds) ** 2
         self._kinematics = kinematics
-        self._self_distance = SelfDistance(kinematics.body)
+        self._body = kinematics.body
+        self._free_at: Array = np.full(self._body.levers_m.shape[1], math.nan)
+        self._free_m: Array = np.zeros(len(self._body.levers_m))
 
-    def __call__(self, here: Array, brake: Brake, dt_s: float) -> str | None:
+    def __call__(self, here: Sequence[float], brake: Brake, dt_s: float) -> str | None:
         """See `tracker.WayCheck`."""
-        shares = self._shares(brake)
-        count = len(shares) + 1
-        joints = np.concatenate((here[np.newaxis], brake.positions(shares)))
-        moved = joints[1:] + brake.velocities(shares) * _DIFFERENCE_S
-        frames = self._kinematics.frames(np.concatenate((joints, moved)))
-        if self._too_fast(frames[:2, -1], dt_s) or self._too_fast(frames[1:, -1], _DIFFERENCE_S):
+        positions, velocities = _samples(_points(brake)).of(brake)
+        count = len(positions) + 1
+        joints = np.concatenate(([here], positions, positions + velocities * _DIFFERENCE_S))
+        frames = self._kinematics.frames(joints)
+        if self._too_fast(frames[-1], count, dt_s):
             return CARTESIAN_SPEED
-        frames = frames[:count]
-        positions = frames[:, -1, :3, 3]
-        low, high = np.minimum(self._low, positions[0]), np.maximum(self._high, positions[0])
-        if ((positions < low - _ROUNDING) | (positions > high + _ROUNDING)).any():
+        frames = frames[:, :count]
+        tools = frames[-1, :, :3]
+        points = tools[:, :, 3]
+        low, high = np.minimum(self._low, points[0]), np.maximum(self._high, points[0])
+        if ((points < low - _ROUNDING) | (points > high + _ROUNDING)).any():
             return WORKSPACE
-        heights_m = (frames[:, -1, 2, :3] @ self._keypoints).min(axis=1) + positions[:, 2]
-        if (heights_m < min(self._floor_m, float(heights_m[0])) - _ROUNDING).any():
+        heights_m = (tools[:, 2] @ self._keypoints).min(axis=1)
+        if heights_m.min() < min(self._floor_m, float(heights_m[0])) - _ROUNDING:
             return TABLE
-        distances_m = self._self_distance(frames)
-        if (distances_m < min(self._self_distance_m, float(distances_m[0])) - _ROUNDING).any():
-            return SELF_COLLISION
-        return None
+        return SELF_COLLISION if self._touches_itself(here, brake, frames) else None
 
-    def _too_fast(self, tools: Array, dt_s: float) -> bool:
-        """Whether the end effector moves too fast from any of its poses in the first half to that in the second."""
-        half = len(tools) // 2
-        change = tools[half:] - tools[:half]
-        ways, turns = change[:, :3, 3], change[:, :3, :3]
-        # A small turn by an angle changes the matrix by sqrt(2) times that, taking all its elements as one vector.
-        return bool(
-            (np.einsum("si,si->s", ways, ways) > (self._speed_m_s * dt_s) ** 2 + _ROUNDING**2).any()
-            or (np.einsum("sij,sij->s", turns, turns) > 2.0 * (self._speed_rad_s * dt_s) ** 2 + _ROUNDING**2).any()
-        )
+    def _too_fast(self, tools: Array, count: int, dt_s: float) -> bool:
+        """Whether the end effector moves too fast from the first of its poses to the second, or from any one on."""
+        changes = np.concatenate((tools[1:2] - tools[:1], tools[count:] - tools[1:count])).reshape(count, 16)
+        times_s2 = np.square(changes) @ self._squares_to_times - self._rounding_s2
+        return bool((times_s2[0] > dt_s * dt_s).any() or (times_s2[1:] > _DIFFERENCE_S * _DIFFERENCE_S).any())
 
-    def _shares(self, brake: Brake) -> Array:
-        """Where on the way to look `(S,)`: more closely at its begin, where speeds have their peaks."""
-        points = max(_POINTS, math.ceil(1.7 * float(brake.reach.max()) / _CHECKED_EVERY_RAD) + 1)
-        shares: Array = (np.arange(points) / (points - 1)) ** 2
-        return shares
+    def _touches_itself(self, here: Sequence[float], brake: Brake, frames: Array) -> bool:
+        """Whether parts of the arm come too near to each other; it is dear to say, so not while they cannot have."""
+        turns = np.abs(self._free_at - brake.start.position) + brake.reach
+        if (self._body.levers_m @ turns < self._free_m).all():
+            return False
+        distances_m = self._body.distances(frames)
+        self._free_at, self._free_m = np.array(here), distances_m[0] - self._self_distance_m
+        return bool((distances_m < np.minimum(self._self_distance_m, distances_m[0]) - _ROUNDING).any())
+
+
+def _points(brake: Brake) -> int:
+    """At how many points to look at a way of braking."""
+    return max(_POINTS, math.ceil(1.7 * max(brake.reach) / _CHECKED_EVERY_RAD) + 1)
+
+
+@cache
+def _samples(points: int) -> Samples:
+    """Where on the way to look: more closely at its begin, where speeds have their peaks."""
+    return Samples((np.arange(points) / (points - 1)) ** 2)

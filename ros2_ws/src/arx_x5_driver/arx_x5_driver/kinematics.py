@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -23,20 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT
-from arx_x5_driver.body import Capsule, arm_body
+from arx_x5_driver.body import Body, arm_capsules
 from arx_x5_driver.chain import Chain
 from arx_x5_driver.limits import LIMITS, ArmLimits
 from arx_x5_driver.se3 import Pose, quaternion_from_rpy, rotation_vector, rpy_from_quaternion
 
 Array = NDArray[np.float64]
 
-_DIFFERENCE_RAD = 1e-6  # for the Jacobian: its truncation and rounding errors both stay below 1e-6
-_DAMPING_MATRIX = 1e-6 * np.eye(JOINT_COUNT)  # keeps Newton steps finite at singularities
+_DAMPING = 1e-6  # keeps Newton steps finite at singularities
 _NEWTON_STEPS = 3
 _GAIN_REUSE_RAD = 0.02  # the Jacobian changes by about as much, so that a step leaves 2 % of the error
 _EXACT = 1e-7  # m and rad
 _CLOSE_ENOUGH = 1e-4  # m and rad; the motors resolve no more
-_LEVER_M = 0.3  # what a radian counts as in the condition number: about the forearm's length
+_UNITS = np.array((0.3, 0.3, 0.3, 1.0, 1.0, 1.0))  # what counts as much as a radian: about the forearm's length [m]
 _SOLVED = 0  # KDL::SolverI::E_NOERROR
 
 
@@ -56,7 +55,7 @@ class Kinematics(Protocol):
     """What the controller needs to know about the arm's geometry."""
 
     @property
-    def body(self) -> Sequence[Capsule]:
+    def body(self) -> Body:
         """What must not touch itself, in frames of `frames`."""
         ...
 
@@ -69,7 +68,7 @@ class Kinematics(Protocol):
         ...
 
     def frames(self, joints: Array) -> Array:
-        """Poses `(S, links, 4, 4)` of all links in the base frame at joint angles `(S, 6)`, the end effector last."""
+        """Poses `(links, S, 4, 4)` of all links in the base frame at joint angles `(S, 6)`, the end effector last."""
         ...
 
     def condition(self, joints: Array) -> float:
@@ -96,13 +95,14 @@ class SdkKinematics:
                 config.gravity_vector,
             )
         self._chain = Chain(Path(config.urdf_path), config.base_link_name, config.eef_link_name)
-        self._body = arm_body(self._chain.tool_length_m)
+        lengths_m = self._chain.link_lengths_m
+        self._body = Body(arm_capsules(lengths_m[0], self._chain.tool_length_m), lengths_m)
         self._gain: Array = np.zeros((6, JOINT_COUNT))
         self._condition = 1.0
         self._gain_at: Array = np.full(JOINT_COUNT, np.nan)
 
     @property
-    def body(self) -> Sequence[Capsule]:
+    def body(self) -> Body:
         """See `Kinematics`."""
         return self._body
 
@@ -148,28 +148,12 @@ class SdkKinematics:
     def _newton_gain(self, joints: Array) -> Array:
         """Damped inverse `(6, 6)` of the Jacobian, at these or very close joint angles: it is dear to compute."""
         if not np.abs(joints - self._gain_at).max() <= _GAIN_REUSE_RAD:
-            jacobian = self._jacobian(joints)
-            gain = np.linalg.solve(jacobian.T @ jacobian + _DAMPING_MATRIX, jacobian.T)
-            self._gain = np.asarray(gain, dtype=np.float64)
+            left, stretches, right = np.linalg.svd(self._chain.jacobian(joints) / _UNITS[:, np.newaxis])
+            damped = stretches / (stretches * stretches + _DAMPING)
+            self._gain = (right.T * damped) @ left.T / _UNITS
             self._gain_at = joints.copy()
-            jacobian[:3] /= _LEVER_M
-            stretches = np.linalg.svd(jacobian, compute_uv=False)
             self._condition = float(stretches[0] / max(stretches[-1], 1e-12))
         return self._gain
-
-    def _jacobian(self, joints: Array) -> Array:
-        """Derivative `(6, 6)` of position and rotation vector, both in the base frame, by differences."""
-        moved = joints + _DIFFERENCE_RAD * np.vstack((np.zeros(JOINT_COUNT), np.eye(JOINT_COUNT)))
-        poses = np.array([self._solver.forward_kinematics(row) for row in moved])
-        x, y, z, w = np.array([quaternion_from_rpy(*rpy) for rpy in poses[:, 3:].tolist()]).T
-        jacobian = np.empty((6, JOINT_COUNT))
-        jacobian[:3] = (poses[1:, :3] - poses[0, :3]).T
-        # Twice the vector part of q_moved * conjugate(q); a quaternion's sign may differ between the two.
-        sign = 2.0 * np.copysign(1.0, w[1:] * w[0] + x[1:] * x[0] + y[1:] * y[0] + z[1:] * z[0])
-        jacobian[3] = sign * (x[1:] * w[0] - w[1:] * x[0] - y[1:] * z[0] + z[1:] * y[0])
-        jacobian[4] = sign * (y[1:] * w[0] - w[1:] * y[0] - z[1:] * x[0] + x[1:] * z[0])
-        jacobian[5] = sign * (z[1:] * w[0] - w[1:] * z[0] - x[1:] * y[0] + y[1:] * x[0])
-        return jacobian / _DIFFERENCE_RAD
 
 
 @contextmanager

@@ -51,7 +51,10 @@ class SlidingPercentile:
     @property
     def value(self) -> float:
         """The percentile, NaN before there is a value."""
-        return float(np.percentile(self._values, self._percentile)) if self._values else math.nan
+        if not self._values:
+            return math.nan
+        rank = math.ceil(len(self._values) * self._percentile / 100.0)
+        return sorted(self._values)[max(rank - 1, 0)]
 
 
 class ActionLatency:

@@ -10,7 +10,7 @@ from arx_x5_driver.node import ArxX5Driver
 from arx_x5_driver.rate import make_realtime
 from uva_node_utils.lifecycle import run
 
-SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0001
 """How long Python lets another thread go on while the control loop waits for its turn: 5 ms by default, a period."""
 
 OTHERS_PRIORITY = 1

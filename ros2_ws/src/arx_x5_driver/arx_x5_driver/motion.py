@@ -120,25 +120,26 @@ class Motion:
     @property
     def joints(self) -> Array:
         """Commanded joint angles `(6,)` [rad]."""
-        return self._tracker.motion.position
+        return np.array(self._tracker.motion.position)
 
     @property
     def command(self) -> ArmCommand:
         """The newest command."""
-        joints, gripper = self._tracker.motion, self._gripper.motion
+        position, velocity, acceleration = np.array(self._tracker.motion)
+        gripper = self._gripper.motion
         return ArmCommand(
-            position=joints.position.copy(),
-            velocity=joints.velocity.copy(),
-            gripper_width=float(gripper.position[0]),
-            gripper_velocity=float(gripper.velocity[0]),
-            acceleration=joints.acceleration.copy(),
-            gripper_acceleration=float(gripper.acceleration[0]),
+            position=position,
+            velocity=velocity,
+            gripper_width=gripper.position[0],
+            gripper_velocity=gripper.velocity[0],
+            acceleration=acceleration,
+            gripper_acceleration=gripper.acceleration[0],
         )
 
     def start(self, joints: Array, gripper_width: float) -> None:
         """Stand still exactly where the arm is measured to be: a joint beyond its limit may only move back in."""
-        self._tracker.reset(joints)
-        self._gripper.reset(np.array([min(max(gripper_width, 0.0), self._width_max_m)]))
+        self._tracker.reset(joints.tolist())
+        self._gripper.reset([min(max(gripper_width, 0.0), self._width_max_m)])
         self.schedule.clear()
 
     def refused_for(self, chunk: Chunk) -> str | None:
@@ -155,13 +156,13 @@ class Motion:
         if not already_running:
             self._filter.reset(self.joints)
         self.latency.renew()
-        standing = Target(self._filter.pose, float(self._gripper.motion.position[0]))
+        standing = Target(self._filter.pose, self._gripper.motion.position[0])
         self.schedule.replace(chunk, now_s + self.lead_s, standing)
 
     def observe(self, measured: Array, since_s: float) -> None:
         """Note where the arm `(6,)` was so long after the newest command."""
-        commanded = self._tracker.motion
-        self.latency.observe(commanded.position + commanded.velocity * since_s - measured, commanded.velocity)
+        position, velocity, _ = np.array(self._tracker.motion)
+        self.latency.observe(position + velocity * since_s - measured, velocity)
 
     def follow_chunk(self, now_s: float, dt_s: float, speed_share: float) -> None:
         """Take a step of `dt_s` along the running chunk, at a share of the Cartesian speeds."""
@@ -170,7 +171,7 @@ class Motion:
         if not 0.0 <= target.width <= self._width_max_m:
             self._book.act(GRIPPER_RANGE)
         barred = self._step(joints, dt_s)
-        self._gripper.follow(np.array([target.width]), dt_s)
+        self._gripper.follow([target.width], dt_s)
         if barred and not self._tracker.moving:
             # The straight way in joint space is barred, the one in space that the filter takes need not be.
             self._filter.reset(self.joints)
@@ -187,7 +188,7 @@ class Motion:
 
     def _step(self, joints: Array, dt_s: float) -> bool:
         """Let the joints follow, and note which rules had to act; whether the way ahead was barred."""
-        saturation = self._tracker.follow(joints, dt_s)
+        saturation = self._tracker.follow(joints.tolist(), dt_s)
         for rule in _broken(saturation):
             self._book.act(rule)
         return saturation.barred is not None

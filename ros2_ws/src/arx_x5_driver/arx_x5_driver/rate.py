@@ -64,8 +64,7 @@ class RateLoop:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         size = max(2, round(_WINDOW_S / period_s))
-        self._period_errors_s = np.full(size, np.nan)
-        self._works_s = np.full(size, np.nan)
+        self._times_s = np.full((2, size), np.nan)  # |period - nominal|, and the work's time
         self._count = 0
         self._missed = 0
         self._last_s = time.monotonic()
@@ -102,11 +101,12 @@ class RateLoop:
 
     def statistics(self) -> RateStatistics:
         """The loop's timing."""
-        works_s = self._works_s[~np.isnan(self._works_s)]
-        errors_s = self._period_errors_s[~np.isnan(self._period_errors_s)]
-        p50_s, p99_s = np.percentile(works_s, (50, 99)).tolist() if works_s.size else (np.nan, np.nan)
-        error_s = float(np.percentile(errors_s, 99)) if errors_s.size else np.nan
-        return RateStatistics(error_s, p50_s, p99_s, self._missed, self._realtime)
+        # The loop may wait for Python's lock meanwhile, and this is ten times as fast as np.percentile. The NaN of
+        # periods to come count as largest.
+        count = min(self._count, self._times_s.shape[1])
+        p50, p99 = count // 2, (99 * count) // 100
+        errors_s, works_s = np.partition(self._times_s, (p50, p99)).tolist()
+        return RateStatistics(errors_s[p99], works_s[p50], works_s[p99], self._missed, self._realtime)
 
     def _run(self, ended: threading.Event) -> None:
         self._realtime = make_realtime(self._priority)
@@ -120,11 +120,10 @@ class RateLoop:
         previous_s = deadline_s - self._period_s
         while not ended.is_set():
             begin_s = self._last_s = time.monotonic()
-            slot = self._count % self._works_s.size
-            self._period_errors_s[slot] = abs(begin_s - previous_s - self._period_s)
+            period_error_s = abs(begin_s - previous_s - self._period_s)
             self._work(begin_s)
             end_s = time.monotonic()
-            self._works_s[slot] = end_s - begin_s
+            self._times_s[:, self._count % self._times_s.shape[1]] = period_error_s, end_s - begin_s
             self._count += 1
             previous_s = begin_s
 

@@ -12,14 +12,16 @@ of acceleration and jerk; both keep these, and so do their mixtures.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
+from math import copysign, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arx_x5_driver.brake import Brake, JointMotion, braking_times_s, peak_velocities
+from arx_x5_driver.brake import Brake, JointMotion, braking_time_s, farthest_ways, peak_velocity
 
 Array = NDArray[np.float64]
 
@@ -30,11 +32,11 @@ _STOPS_TRIED = 24  # speeds and accelerations for which the longest stop is soug
 POSITION = "position"
 VELOCITY = "velocity"
 
-WayCheck = Callable[[Array, Brake, float], "str | None"]
+WayCheck = Callable[[Sequence[float], Brake, float], "str | None"]
 """Of the present position, the brake after a step, and dt: what forbids to go there and to rest, None if nothing."""
 
 
-def _anywhere(_here: Array, _brake: Brake, _dt_s: float) -> None:
+def _anywhere(_here: Sequence[float], _brake: Brake, _dt_s: float) -> None:
     return None
 
 
@@ -64,16 +66,22 @@ class JointBounds:
             self.jerk_max[joints],
         )
 
+    def rows(self) -> list[tuple[float, float, float, float, float]]:
+        """Of each joint, the limits in the order of the attributes."""
+        arrays = self.position_min, self.position_max, self.velocity_max, self.acceleration_max, self.jerk_max
+        return list(zip(*(array.tolist() for array in arrays), strict=True))
+
     @cached_property
     def stopping_time_s(self) -> float:
         """How long the slowest joint takes to rest from the worst motion within the limits."""
-        shares = np.linspace(0.0, 1.0, _STOPS_TRIED)
-        velocity = shares[:, np.newaxis, np.newaxis] * self.velocity_max
-        acceleration = shares[:, np.newaxis] * self.acceleration_max
-        velocity, acceleration = np.broadcast_arrays(velocity, acceleration)
-        times_s = braking_times_s(velocity, acceleration, self.acceleration_max, self.jerk_max)
-        peaks = peak_velocities(velocity, acceleration * times_s)
-        return float(times_s[peaks <= self.velocity_max * (1.0 + _ROUNDING)].max())
+        shares = np.linspace(0.0, 1.0, _STOPS_TRIED).tolist()
+        longest_s = 0.0
+        for (_, _, velocity_max, acceleration_max, jerk_max), share, push in product(self.rows(), shares, shares):
+            velocity, acceleration = share * velocity_max, push * acceleration_max
+            time_s = braking_time_s(velocity, acceleration, acceleration_max, jerk_max)
+            if peak_velocity(velocity, acceleration, time_s) <= velocity_max * (1.0 + _ROUNDING):
+                longest_s = max(longest_s, time_s)
+        return longest_s
 
 
 @dataclass(frozen=True)
@@ -105,11 +113,11 @@ class JointTracker:
             bandwidth_rad_s: of the filter; 2 / bandwidth is its delay.
             may_go: has a say in which steps are taken; it must let joints stand still.
         """
-        self._bounds = bounds
+        self._limits = bounds.rows()
         # Gains from error to velocity, acceleration, jerk: three equal poles at 1.5 times the bandwidth.
         self._gains = (0.5 * bandwidth_rad_s, 1.5 * bandwidth_rad_s, 4.5 * bandwidth_rad_s)
         self._may_go = may_go
-        self.reset(np.clip(np.zeros_like(bounds.position_min), bounds.position_min, bounds.position_max))
+        self.reset([min(max(0.0, low), high) for low, high, *_ in self._limits])
 
     @property
     def motion(self) -> JointMotion:
@@ -126,80 +134,100 @@ class JointTracker:
         """Whether the joints are commanded to move."""
         return not self._motion.at_rest
 
-    def reset(self, position: Array) -> None:
+    def reset(self, position: Sequence[float]) -> None:
         """Stand still at a position `(n,)`. Where it is outside the bounds, joints may only move back in."""
-        still = np.zeros_like(position, dtype=np.float64)
-        self._motion = JointMotion(np.array(position, dtype=np.float64), still, still)
+        still = [0.0] * len(self._limits)
+        self._motion = JointMotion(list(position), still, still)
         self._brake, self._braking_s = Brake(self._motion, 0.0), 0.0
+        self._braked = 0  # how many of the shares in _TOWARDS_BRAKING were too much
+        self._barred: str | None = None
 
-    def follow(self, target: Array, dt_s: float) -> Saturation:
+    def follow(self, target: Sequence[float], dt_s: float) -> Saturation:
         """Take one step of `dt_s` towards a finite target `(n,)`."""
-        bounds, motion = self._bounds, self._motion
         by_error, by_velocity, by_acceleration = self._gains
-        error = np.minimum(np.maximum(target, bounds.position_min), bounds.position_max) - motion.position
-        # Proportional near the target; from afar, no faster than half of the next limit can bring to an end.
-        way = np.abs(error)
-        speed = np.minimum(by_error * way, np.sqrt(bounds.acceleration_max * way))
-        excess = float((speed / bounds.velocity_max).max())
-        lack = np.copysign(speed / max(excess, 1.0), error) - motion.velocity
-        size = np.abs(lack)
-        wanted = np.copysign(np.minimum(by_velocity * size, np.sqrt(bounds.jerk_max * size)), lack)
-        limited = np.minimum(np.maximum(wanted, -bounds.acceleration_max), bounds.acceleration_max)
-        change = min(by_acceleration * dt_s, 1.0) * (limited - motion.acceleration)
-        change_max = bounds.jerk_max * dt_s
-        barred = self._advance(np.minimum(np.maximum(change, -change_max), change_max), dt_s)
-        return Saturation(
-            velocity=excess > 1.0 + _ROUNDING,
-            acceleration=bool((wanted != limited).any()),
-            jerk=bool((np.abs(change) > change_max + _ROUNDING).any()),
-            barred=barred,
-        )
+        speeds = []  # towards the target: proportional near it; from afar, half of what can be brought to an end
+        excess = 0.0
+        for (low, high, velocity_max, acceleration_max, _), goal, x in zip(
+            self._limits, target, self._motion.position, strict=True
+        ):
+            error = min(max(goal, low), high) - x
+            way = abs(error)
+            speed = min(by_error * way, sqrt(acceleration_max * way))
+            excess = max(excess, speed / velocity_max)
+            speeds.append(copysign(speed, error))
+        slower = 1.0 / max(excess, 1.0)
+        share = min(by_acceleration * dt_s, 1.0)
+        changes = []
+        acceleration_limited = jerk_limited = False
+        for (_, _, _, acceleration_max, jerk_max), speed, v, a in zip(
+            self._limits, speeds, self._motion.velocity, self._motion.acceleration, strict=True
+        ):
+            lack = slower * speed - v
+            size = abs(lack)
+            wanted = copysign(min(by_velocity * size, sqrt(jerk_max * size)), lack)
+            limited = min(max(wanted, -acceleration_max), acceleration_max)
+            change = share * (limited - a)
+            change_max = jerk_max * dt_s
+            changes.append(min(max(change, -change_max), change_max))
+            acceleration_limited |= wanted != limited
+            jerk_limited |= abs(change) > change_max + _ROUNDING
+        barred = self._advance(changes, dt_s)
+        return Saturation(excess > 1.0 + _ROUNDING, acceleration_limited, jerk_limited, barred)
 
     def brake(self, dt_s: float) -> None:
         """Take one step of `dt_s` along the way to rest that was found good."""
         self._braking_s += dt_s
         self._motion = self._brake.at(self._braking_s)
 
-    def _advance(self, change: Array, dt_s: float) -> str | None:
-        """Take the step that is nearest to a wanted change of acceleration; what made it another one."""
-        here = self._motion
-        velocity = here.velocity + dt_s * (here.acceleration + 0.5 * change)
-        position = here.position + dt_s * (here.velocity + dt_s * (0.5 * here.acceleration + change / 6.0))
-        wanted = JointMotion(position, velocity, here.acceleration + change)
-        braked = self._brake.at(self._braking_s + dt_s)
-        reason = None
-        for share in _TOWARDS_BRAKING:
-            motion = wanted if share == 1.0 else braked.mixed(wanted, share)
+    def _advance(self, changes: list[float], dt_s: float) -> str | None:
+        """Take the step that is nearest to wanted changes of acceleration; what made it another one."""
+        joints = list(zip(*self._motion, changes, strict=True))
+        wanted = JointMotion(
+            [x + dt_s * (v + dt_s * (0.5 * a + change / 6.0)) for x, v, a, change in joints],
+            [v + dt_s * (a + 0.5 * change) for _, v, a, change in joints],
+            [a + change for _, _, a, change in joints],
+        )
+        # Ways stay barred for many periods: begin a little above what was good the last time.
+        self._braked = max(self._braked - 1, 0)
+        if not self._braked:
+            self._barred = None
+        for share in _TOWARDS_BRAKING[self._braked :]:
+            motion = wanted if share == 1.0 else self._brake.at(self._braking_s + dt_s).mixed(wanted, share)
             brake = self._brake_from(motion)
             problem = self._problem(brake, dt_s)
             if problem is None:
                 self._motion, self._brake, self._braking_s = motion, brake, 0.0
-                return reason
-            reason = reason or problem
-        self.brake(dt_s)
-        return reason
+                break
+            self._braked += 1
+            self._barred = problem
+        else:
+            self.brake(dt_s)
+        return self._barred
 
     def _brake_from(self, motion: JointMotion) -> Brake:
-        bounds = self._bounds
-        times_s = braking_times_s(motion.velocity, motion.acceleration, bounds.acceleration_max, bounds.jerk_max)
-        return Brake(motion, float(times_s.max()))
+        times_s = [
+            braking_time_s(v, a, acceleration_max, jerk_max)
+            for (_, _, _, acceleration_max, jerk_max), v, a in zip(
+                self._limits, motion.velocity, motion.acceleration, strict=True
+            )
+        ]
+        return Brake(motion, max(times_s))
 
     def _problem(self, brake: Brake, dt_s: float) -> str | None:
-        bounds, here, start = self._bounds, self._motion.position, brake.start
-        # Bounds that are cheap and nearly always enough come first.
-        speed = np.abs(start.velocity) + (4.0 / 27.0 * brake.duration_s) * np.abs(start.acceleration)
-        if (speed > bounds.velocity_max).any() and (np.abs(brake.peak_velocity) > bounds.velocity_max).any():
-            return VELOCITY
-        if (np.abs(start.position - here) > bounds.velocity_max * dt_s).any():
-            return VELOCITY
-        reach = brake.reach
-        if not self._inside(here, start.position - reach, start.position + reach):
-            extremes = (start.position, brake.end, brake.turning_points)
-            if not self._inside(here, np.minimum.reduce(extremes), np.maximum.reduce(extremes)):
-                return POSITION
-        return self._may_go(here, brake, dt_s)
-
-    def _inside(self, here: Array, lowest: Array, highest: Array) -> bool:
-        """Whether positions are within the bounds, or no further outside than the joints are now."""
-        low, high = np.minimum(self._bounds.position_min, here), np.maximum(self._bounds.position_max, here)
-        return bool(((lowest >= low) & (highest <= high)).all())
+        duration_s, present = brake.duration_s, self._motion.position
+        for (low, high, velocity_max, _, _), here, x, v, a, reach in zip(
+            self._limits, present, *brake.start, brake.reach, strict=True
+        ):
+            # Bounds that are cheap and nearly always enough come first.
+            speed = abs(v) + 4.0 / 27.0 * duration_s * abs(a)
+            if speed > velocity_max and abs(peak_velocity(v, a, duration_s)) > velocity_max:
+                return VELOCITY
+            if abs(x - here) > velocity_max * dt_s:
+                return VELOCITY
+            # Within the bounds, or no further outside than the joint is now.
+            low, high = min(low, here), max(high, here)
+            if x - reach < low or x + reach > high:
+                back, forth = farthest_ways(v, a, duration_s)
+                if x + back < low or x + forth > high:
+                    return POSITION
+        return self._may_go(present, brake, dt_s)

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from arx_x5_driver.arm import ArmCommand, ArmState
 from arx_x5_driver.arms.loopback import LoopbackArm
-from arx_x5_driver.body import SelfDistance
+from arx_x5_driver.body import Body
 from arx_x5_driver.chunk import Chunk, ChunkRejectedError
 from arx_x5_driver.controller import Controller
 from arx_x5_driver.kinematics import Kinematics, SdkKinematics
@@ -31,7 +31,7 @@ class GantryKinematics:
 
     ORIGIN = np.array([0.35, -0.18, 0.1])
     REACH_M = 0.5
-    body = ()
+    body = Body((), [0.0] * 6)
 
     def forward(self, joints: np.ndarray) -> Pose:
         return Pose(self.ORIGIN + 0.15 * joints[:3], quaternion_from_rpy(*joints[3:]))
@@ -42,9 +42,9 @@ class GantryKinematics:
         return np.append((pose.position - self.ORIGIN) / 0.15, rpy_from_quaternion(pose.quaternion))
 
     def frames(self, joints: np.ndarray) -> np.ndarray:
-        frames = np.tile(np.eye(4), (len(joints), 1, 1, 1))
-        frames[:, 0, :3, 3] = self.ORIGIN + 0.15 * joints[:, :3]
-        frames[:, 0, :3, :3] = Rotation.from_euler("xyz", joints[:, 3:]).as_matrix()
+        frames = np.tile(np.eye(4), (1, len(joints), 1, 1))
+        frames[0, :, :3, 3] = self.ORIGIN + 0.15 * joints[:, :3]
+        frames[0, :, :3, :3] = Rotation.from_euler("xyz", joints[:, 3:]).as_matrix()
         return frames
 
     def condition(self, joints: np.ndarray) -> float:
@@ -201,7 +201,7 @@ class Witness:
 
     def check_tool(self, joints: np.ndarray, elapsed_s: np.ndarray) -> None:
         frames = self.rig.kinematics.frames(joints)
-        positions, rotations = frames[:, -1, :3, 3], frames[:, -1, :3, :3]
+        positions, rotations = frames[-1, :, :3, 3], frames[-1, :, :3, :3]
         assert (positions >= np.minimum(self.LOWEST, positions[0])).all(), "out of the box"
         assert (positions <= np.maximum(self.HIGHEST, positions[0])).all(), "out of the box"
         heights = positions[:, 2] + (rotations[:, 2] @ self.KEYPOINTS.T).min(axis=1)
@@ -210,8 +210,8 @@ class Witness:
         assert (ways <= self.SPEED_M_S * elapsed_s + 1e-9).all(), "too fast"
         turns = np.linalg.norm(np.diff(rotations, axis=0), axis=(1, 2)) / np.sqrt(2.0)
         assert (turns <= self.SPEED_RAD_S * elapsed_s + 1e-7).all(), "turns too fast"
-        distances = SelfDistance(self.rig.kinematics.body)(frames)
-        assert (distances >= min(self.SELF_DISTANCE_M, distances[0])).all(), "the arm touches itself"
+        distances = self.rig.kinematics.body.distances(frames)
+        assert (distances >= np.minimum(self.SELF_DISTANCE_M, distances[0])).all(), "the arm touches itself"
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arx_x5_driver.brake import Brake, JointMotion, braking_times_s
+from arx_x5_driver.brake import Brake, JointMotion, Samples, braking_time_s, farthest_ways, peak_velocity
 
-ACCELERATION_MAX = np.array([15.0])
-JERK_MAX = np.array([600.0])
+ACCELERATION_MAX = 15.0
+JERK_MAX = 600.0
 GRID = np.linspace(0.0, 1.0, 401)
 
 speeds = st.floats(-3.0, 3.0) | st.floats(-0.05, 0.05) | st.just(0.0)
@@ -20,9 +20,8 @@ stretches = st.sampled_from([1.0, 1.1, 2.0, 10.0])
 
 
 def brake_from(velocity: float, acceleration: float, stretch: float = 1.0) -> Brake:
-    v, a = np.array([velocity]), np.array([acceleration])
-    time_s = float(braking_times_s(v, a, ACCELERATION_MAX, JERK_MAX)[0])
-    return Brake(JointMotion(np.zeros(1), v, a), stretch * time_s)
+    time_s = braking_time_s(velocity, acceleration, ACCELERATION_MAX, JERK_MAX)
+    return Brake(JointMotion([0.0], [velocity], [acceleration]), stretch * time_s)
 
 
 @settings(max_examples=round(1.5 * settings().max_examples), deadline=None)
@@ -33,12 +32,11 @@ def test_limits_hold_in_the_shortest_and_in_any_longer_time(v: float, a: float, 
     acceleration = np.array([motion.acceleration[0] for motion in track])
     assert np.abs(acceleration).max() <= 15.0 * (1.0 + 1e-9)
     assert np.abs(np.diff(acceleration)).max() <= 600.0 * brake.duration_s * GRID[40] * (1.0 + 1e-9) + 1e-9
-    velocity = brake.velocities(GRID)[:, 0]
-    assert np.abs(velocity).max() <= abs(brake.peak_velocity[0]) + 1e-9
-    positions = brake.positions(GRID)[:, 0]
-    extremes = (0.0, brake.end[0], brake.turning_points[0])
-    assert min(extremes) - 1e-9 <= positions.min()
-    assert positions.max() <= max(extremes) + 1e-9
+    positions, velocities = Samples(GRID).of(brake)
+    assert np.abs(velocities).max() <= abs(peak_velocity(v, a, brake.duration_s)) + 1e-9
+    back, forth = farthest_ways(v, a, brake.duration_s)
+    assert -brake.reach[0] - 2e-9 <= back - 1e-9 <= positions.min()
+    assert positions.max() <= forth + 1e-9 <= brake.reach[0] + 2e-9
 
 
 @settings(max_examples=settings().max_examples // 2, deadline=None)
@@ -66,16 +64,25 @@ def test_positions_velocities_and_accelerations_fit_together() -> None:
     step_s = 1e-6
     for share in (0.1, 0.5, 0.9):
         here, there = brake.at(share * brake.duration_s), brake.at(share * brake.duration_s + step_s)
-        np.testing.assert_allclose((there.position - here.position) / step_s, here.velocity, atol=1e-4)
-        np.testing.assert_allclose((there.velocity - here.velocity) / step_s, here.acceleration, atol=1e-3)
+        np.testing.assert_allclose((there.position[0] - here.position[0]) / step_s, here.velocity[0], atol=1e-4)
+        np.testing.assert_allclose((there.velocity[0] - here.velocity[0]) / step_s, here.acceleration[0], atol=1e-3)
 
 
 def test_at_the_end_there_is_exact_rest() -> None:
     brake = brake_from(1.3, -7.0)
     motion = brake.at(brake.duration_s)
     assert motion.at_rest
-    np.testing.assert_array_equal(motion.position, brake.end)
-    np.testing.assert_allclose(brake.positions(np.ones(1))[0], brake.end)
+    assert motion.position == brake.end
+    np.testing.assert_allclose(Samples(np.ones(1)).of(brake)[0][0], brake.end)
+
+
+def test_samples_are_the_motion_at_these_times() -> None:
+    brake = Brake(JointMotion([0.5, -0.2], [1.3, -0.4], [-7.0, 3.0]), 0.2)
+    positions, velocities = Samples(GRID).of(brake)
+    for share, position, velocity in zip(GRID, positions, velocities, strict=True):
+        motion = brake.at(share * brake.duration_s)
+        np.testing.assert_allclose(position, motion.position, atol=1e-12)
+        np.testing.assert_allclose(velocity, motion.velocity, atol=1e-12)
 
 
 def test_rest_needs_no_braking() -> None:
