@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 JOINT_COUNT = 6
 """Revolute joints of the arm; the gripper comes on top."""
 
+SILENCE_S = 0.1
+"""A moving arm in a process of its own is made to stand still once the last command is this old: a driver that does not
+command it any more does not run, or gave up."""
+
 
 class ArmError(RuntimeError):
     """The arm cannot do what it was asked to; the message is one line for the operator."""
@@ -76,7 +80,7 @@ class Arm(Protocol):
     """An arm with six joints and a gripper."""
 
     def connect(self) -> None:
-        """Make the arm ready to be read; it must not move. Raises `ArmError`."""
+        """Make the arm ready to be read; it must not move, but may carry itself. Raises `ArmError`."""
 
     def read(self) -> ArmState:
         """Return the newest measurement without waiting for the next. Raises `ArmError`."""

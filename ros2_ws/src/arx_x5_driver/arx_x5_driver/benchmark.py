@@ -51,7 +51,7 @@ def period_times_s(duration_s: float, seed: int = 0) -> Array:
         times_s.append(time.thread_time() - begin_s)
         joints = joints if command is None else command.position
         if tick == 1:
-            controller.enable()
+            controller.enable(now_s)
         if now_s >= next_chunk_s:
             controller.offer(next(chunks), now_s)
             next_chunk_s += _CHUNK_PERIOD_S

@@ -34,6 +34,10 @@ class Chain:
         self._tool = origins[-1]
         self.link_lengths_m = [float(np.linalg.norm(origin[:3, 3])) for origin in origins[:-1]]
         """How far each joint lies from the one before, the first from the base."""
+        self.levers_m = [
+            sum(self.link_lengths_m[joint + 1 :]) + self.tool_length_m for joint in range(self.joint_count)
+        ]
+        """How far the tip can be from each joint."""
 
     @property
     def joint_count(self) -> int:

@@ -110,16 +110,19 @@ class ChunkGate:
         self._sequence: int | None = None
         self._accepted_s = -math.inf
 
-    def check(self, chunk: Chunk, now_s: float, lead_s: float) -> None:
-        """Raise `ChunkRejectedError` for an unfit chunk; a rule that clips only counts what it finds.
+    def check(self, chunk: Chunk, now_s: float, lead_s: float) -> list[str]:
+        """Raise `ChunkRejectedError` for an unfit chunk.
 
         Args:
             chunk: what was received.
             now_s: when it was received.
             lead_s: a step counts as late when it is to be reached within this time from now.
+
+        Returns:
+            The rules that a chunk which is fit breaks nevertheless: those that clip.
         """
         with np.errstate(over="ignore"):  # absurdly large numbers become infinite, and fail the rules
-            self._check_content(chunk)
+            borne = self._check_content(chunk)
         _check_times(chunk, self._rules, now_s, lead_s)
         silence_s = now_s - self._accepted_s
         if (
@@ -130,6 +133,7 @@ class ChunkGate:
             raise ChunkRejectedError(SEQUENCE, f"{chunk.sequence} came after {self._sequence}")
         if silence_s < self._rules.min_interval_s:
             raise ChunkRejectedError(FLOOD, f"it came {silence_s * 1e3:.1f} ms after the last one")
+        return borne
 
     def accepted(self, chunk: Chunk, now_s: float) -> bool:
         """The chunk is executed: later ones must be newer. Whether it came after a silence, as from a new policy."""
@@ -137,8 +141,8 @@ class ChunkGate:
         self._sequence, self._accepted_s = chunk.sequence, now_s
         return silence_s >= self._rules.restart_silence_s
 
-    def _check_content(self, chunk: Chunk) -> None:
-        """Reject what is wrong with a chunk at any time."""
+    def _check_content(self, chunk: Chunk) -> list[str]:
+        """Reject what is wrong with a chunk at any time; what can be borne is returned."""
         lengths = (len(chunk.times_s), len(chunk.positions), len(chunk.quaternions), len(chunk.widths))
         if max(lengths) == 0:
             raise ChunkRejectedError(EMPTY, "it has no steps")
@@ -147,20 +151,21 @@ class ChunkGate:
         arrays = (chunk.times_s, chunk.positions, chunk.quaternions, chunk.widths, np.array([chunk.stamp_s]))
         if not all(np.isfinite(array).all() for array in arrays):
             raise ChunkRejectedError(NOT_FINITE, "it holds NaN or infinite numbers")
+        borne = []
         norms = np.sqrt((chunk.quaternions**2).sum(axis=1))
         worst = int(np.argmax(np.abs(norms - 1.0)))
         if not abs(norms[worst] - 1.0) <= _QUATERNION_TOLERANCE:
             usable = bool((norms >= _SHORTEST_QUATERNION).all() and np.isfinite(norms).all())
-            self._broken(QUATERNION, f"step {worst} has a rotation of length {norms[worst]:.3f}", usable)
+            borne.append(self._borne(QUATERNION, f"step {worst} has a rotation of length {norms[worst]:.3f}", usable))
         if chunk.frame != self._rules.frame:
             raise ChunkRejectedError(FRAME, f"poses are in '{chunk.frame}', expected '{self._rules.frame}'")
         if not (np.diff(chunk.times_s) > 0.0).all():
             raise ChunkRejectedError(TIMES, "times of the steps do not increase")
-        if len(chunk) > 1:
-            self._check_jumps(chunk, norms)
+        return borne + self._check_jumps(chunk, norms) if len(chunk) > 1 else borne
 
-    def _check_jumps(self, chunk: Chunk, norms: Array) -> None:
-        """Reject a chunk whose consecutive steps are too far apart."""
+    def _check_jumps(self, chunk: Chunk, norms: Array) -> list[str]:
+        """Reject a chunk whose consecutive steps are too far apart; what can be borne is returned."""
+        borne = []
         ways = np.sqrt((np.diff(chunk.positions, axis=0) ** 2).sum(axis=1))
         unit = chunk.quaternions / norms[:, np.newaxis]
         cosines = np.abs((unit[1:] * unit[:-1]).sum(axis=1)).clip(max=1.0)
@@ -172,13 +177,14 @@ class ChunkGate:
             worst = int(np.argmax(jumps))
             if not jumps[worst] <= limit:
                 detail = f"{jumps[worst]:.3f} {unit_name} between steps {worst} and {worst + 1}, limit {limit:g}"
-                self._broken(rule, detail, bool(np.isfinite(jumps[worst])))
+                borne.append(self._borne(rule, detail, bool(np.isfinite(jumps[worst]))))
+        return borne
 
-    def _broken(self, rule: str, detail: str, bearable: bool) -> None:
-        """Count a bearable breach of a rule that clips, reject the chunk for any other."""
+    def _borne(self, rule: str, detail: str, bearable: bool) -> str:
+        """The rule if it clips a bearable breach; reject the chunk for any other."""
         if not bearable or self._book.action(rule) != CLIP:
             raise ChunkRejectedError(rule, detail)
-        self._book.count(rule)
+        return rule
 
 
 def _check_times(chunk: Chunk, rules: ChunkRules, now_s: float, lead_s: float) -> None:

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from arx_x5_driver.arm import ArmCommand, ArmState
+from arx_x5_driver.arm import SILENCE_S, ArmCommand, ArmState
 from arx_x5_driver.chunk import Chunk, ChunkGate, ChunkRejectedError
 from arx_x5_driver.config import ControllerConfig
 from arx_x5_driver.feedback import Feedback
@@ -23,7 +23,7 @@ from arx_x5_driver.home import HomeMove
 from arx_x5_driver.kinematics import Kinematics
 from arx_x5_driver.latency import SlidingPercentile
 from arx_x5_driver.motion import Motion
-from arx_x5_driver.rules import GUARD, NOT_ENABLED, STOP, RuleBook, Verdict
+from arx_x5_driver.rules import CHUNK_TIMEOUT, FEEDBACK_TIMEOUT, GUARD, NOT_ENABLED, STOP, RuleBook, Verdict
 from arx_x5_driver.schedule import Schedule
 from arx_x5_driver.state import ENABLED, RequestRefusedError, Snapshot, State
 
@@ -31,6 +31,8 @@ _DELAY_PERCENTILE = 95.0
 _DELAY_WINDOW = 50  # chunks
 _DELAY_WARM_UP = 3  # the first ones wait for compilation and caches
 _START_TOLERANCE_RAD = 0.05  # a joint measured this far beyond its limit is a calibration error, not noise
+_STILL_RAD_S = 0.1  # more than what measured velocities of resting joints show
+_PAUSE_S = 0.9 * SILENCE_S  # a tenth less: commands reach the arm some time after their ticks
 
 
 class Controller:
@@ -60,11 +62,6 @@ class Controller:
         return self._state
 
     @property
-    def moving(self) -> bool:
-        """Whether the newest command has a velocity; the arm may be left alone when it has none."""
-        return self._motion.moving
-
-    @property
     def schedule(self) -> Schedule:
         """The running chunk, and what became of the steps of all chunks."""
         return self._motion.schedule
@@ -75,6 +72,8 @@ class Controller:
 
     def activate(self) -> None:
         """Commands may be sent from now on, but only after `enable`."""
+        self._motion.halt()  # what moved when commands ended must not go on now
+        self._feedback.forget()
         self._enter(State.STOPPED, "not enabled yet, call enable")
 
     def deactivate(self) -> None:
@@ -85,7 +84,7 @@ class Controller:
         """The arm is about to be disconnected."""
         self._enter(State.UNCONFIGURED, "cleaned up")
 
-    def enable(self) -> None:
+    def enable(self, now_s: float) -> None:
         """Start commanding from where the arm is measured to be. Raises `RequestRefusedError`."""
         if self._state in ENABLED:
             return
@@ -93,9 +92,13 @@ class Controller:
             raise RequestRefusedError(f"the driver is {self._state.value}")
         if self._motion.moving:
             raise RequestRefusedError("the arm is still braking, try again in a moment")
-        measured = self._feedback.fresh(self._latest_s)
+        measured = self._feedback.fresh(self._advance(now_s))
         if measured is None:
             raise RequestRefusedError("the arm sends no fresh measurements")
+        speeds = np.abs(measured.velocity)
+        fastest = int(np.argmax(speeds))
+        if not speeds[fastest] <= _STILL_RAD_S:
+            raise RequestRefusedError(f"joint{fastest + 1} is measured to move at {speeds[fastest]:.2f} rad/s")
         limits = self._config.motion.limits
         beyond = np.maximum(limits.position_min - measured.position, measured.position - limits.position_max)
         joint = int(np.argmax(beyond))
@@ -112,9 +115,11 @@ class Controller:
         if self._state in ENABLED or self._state is State.STOPPED:
             self._enter(State.STOPPED, reason)
 
-    def fault(self, reason: str) -> None:
-        """Something below or beside the controller failed: brake, if commands still arrive, and stay."""
+    def fault(self, reason: str, rule: str | None = None) -> None:
+        """Something below or beside the controller failed, which counts for a rule: brake, if that helps, and stay."""
         if self._state in (*ENABLED, State.STOPPED):
+            if rule is not None:
+                self._book.count(rule)
             self._enter(State.FAULT, reason)
 
     def home(self) -> None:
@@ -128,7 +133,7 @@ class Controller:
         """Execute a chunk that was received at a time. Raises `ChunkRejectedError`, which is counted."""
         now_s = self._advance(now_s)
         try:
-            self._check(chunk, now_s)
+            borne = self._check(chunk, now_s)
         except ChunkRejectedError as rejection:
             self._rejected += 1
             self._book.count(rejection.rule)
@@ -139,11 +144,15 @@ class Controller:
         if self._gate.accepted(chunk, now_s):
             self._delay.restart()
         self._delay.add(now_s - chunk.stamp_s)
+        if self._state is not State.ACTIVE:
+            self._guard.begin(now_s)
+        for rule in borne:
+            self._book.count(rule)
         self._motion.run(chunk, now_s, already_running=self._state is State.ACTIVE)
         self._accepted += 1
         self._chunk = chunk.sequence, now_s
         self._last_rejection = ""
-        self._state = State.ACTIVE
+        self._state, self._reason = State.ACTIVE, "executing chunks"
 
     def report_divergence(self, divergence: float, now_s: float) -> None:
         """Note how far the world is from what the running chunk's prediction says; see `guard`."""
@@ -158,15 +167,19 @@ class Controller:
         """
         if now_s <= self._tick_s:
             return None
-        dt_s = min(now_s - self._tick_s, 2.0 * self._config.period_s)
+        elapsed_s = now_s - self._tick_s
+        dt_s = min(elapsed_s, 2.0 * self._config.period_s)
         commanded_s, self._tick_s = self._tick_s, now_s
         now_s = self._advance(now_s)
         self._watch(measured, commanded_s)
-        if self._state is State.ACTIVE and now_s >= self._motion.schedule.end_s:
-            self._hold_after_chunk()
+        moving = self._motion.moving
+        if moving and elapsed_s >= _PAUSE_S:
+            self._motion.halt()  # the arm has stood still meanwhile
+        if self._state is State.ACTIVE:
+            self._watch_chunk(now_s)
         if self._state is State.ACTIVE and self._guard.gives_up(now_s):
             self._enter(State.HOLDING, f"the world diverges from the prediction by {self._guard.divergence:.3g}")
-        if self._state not in ENABLED and not self._motion.moving:
+        if self._state not in ENABLED and not moving:
             return None
         if self._state is State.ACTIVE:
             self._motion.follow_chunk(now_s, dt_s, self._guard.speed_share(now_s))
@@ -192,24 +205,26 @@ class Controller:
             last_rejection=self._last_rejection,
             steps_executed=self._motion.schedule.executed,
             steps_dropped=self._motion.schedule.dropped,
+            steps_superseded=self._motion.schedule.superseded,
             chunk_delay_s=self._delay.value,
             action_latency_s=self._motion.latency.seconds,
-            divergence=self._guard.divergence,
+            divergence=self._guard.newest(now_s),
             rule_counts=self._book.as_dict(),
         )
 
-    def _check(self, chunk: Chunk, now_s: float) -> None:
-        """Raise `ChunkRejectedError` unless a chunk is fit for execution now."""
+    def _check(self, chunk: Chunk, now_s: float) -> list[str]:
+        """Raise `ChunkRejectedError` unless a chunk is fit for execution now; the rules that it breaks nevertheless."""
         if self._state not in ENABLED:
             raise ChunkRejectedError(NOT_ENABLED, f"the driver is {self._state.value}")
         if self._home is not None:
             raise ChunkRejectedError(NOT_ENABLED, "the arm is moving to its home position")
         if self._guard.holds(now_s):
             raise ChunkRejectedError(GUARD, f"the world diverged by {self._guard.divergence:.3g}")
-        self._gate.check(chunk, now_s, self._motion.lead_s)
+        borne = self._gate.check(chunk, now_s, self._motion.lead_s)
         rule = self._motion.refused_for(chunk)
         if rule is not None:
             raise ChunkRejectedError(rule, "a step lies beyond it")
+        return borne
 
     def _give_up(self, verdict: Verdict) -> None:
         """A rule was broken that is not to be clipped: end the motion in which it was."""
@@ -235,15 +250,23 @@ class Controller:
             if abs(since_s) <= 2.0 * self._config.period_s:
                 self._motion.observe(news.position, since_s)
         elif self._feedback.fresh(self._latest_s) is None:
-            self.fault(f"the arm sent no new measurement for {self._config.feedback_timeout_s:g} s")
+            reason = f"the arm sent no new measurement for {self._config.feedback_timeout_s:g} s"
+            self.fault(reason, FEEDBACK_TIMEOUT)
 
-    def _hold_after_chunk(self) -> None:
-        sequence = self._chunk[0] if self._chunk else 0
-        reason = f"the last step of chunk {sequence} is over and no valid chunk followed"
-        if self._last_rejection:
-            reason += f" (rejected: {self._last_rejection})"
-        self._motion.schedule.at(self._motion.schedule.end_s)
-        self._enter(State.HOLDING, reason)
+    def _watch_chunk(self, now_s: float) -> None:
+        """Hold when the running chunk is over, or the policy has said nothing for too long."""
+        sequence, received_s = self._chunk or (0, math.nan)
+        schedule, timeout_s = self._motion.schedule, self._config.chunk_timeout_s
+        if now_s >= schedule.end_s:
+            schedule.at(schedule.end_s)
+            state, reason = State.HOLDING, f"the last step of chunk {sequence} is over and no valid chunk followed"
+        elif now_s - received_s > timeout_s:
+            self._book.count(CHUNK_TIMEOUT)
+            state = State.STOPPED if self._book.action(CHUNK_TIMEOUT) == STOP else State.HOLDING
+            reason = f"no valid chunk followed chunk {sequence} within {timeout_s:g} s"
+        else:
+            return
+        self._enter(state, f"{reason} (rejected: {self._last_rejection})" if self._last_rejection else reason)
 
     def _go_home(self, move: HomeMove, dt_s: float) -> None:
         self._motion.follow_joints(move.advance(dt_s), dt_s)

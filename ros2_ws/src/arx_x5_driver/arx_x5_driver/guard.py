@@ -28,6 +28,7 @@ class GuardRules:
         hold_from: divergence at which a fifth of its speed is left, or the chunk is given up.
         hold_s: how long the arm then waits before it takes chunks again.
         timeout_s: how long a report counts.
+        settle_s: how long the arm has to follow chunks before reports count at all.
     """
 
     mode: str
@@ -35,6 +36,7 @@ class GuardRules:
     hold_from: float
     hold_s: float
     timeout_s: float
+    settle_s: float
 
     def __post_init__(self) -> None:
         if not self.slow_from < self.hold_from:
@@ -47,14 +49,23 @@ class DivergenceGuard:
     def __init__(self, rules: GuardRules) -> None:
         self._rules = rules
         self._reported_s = -math.inf
+        self._settled_s = -math.inf
         self._held_until_s = -math.inf
         self.divergence = math.nan
-        """The newest reported, NaN if there is none."""
+        """The newest that was reported."""
 
     def report(self, divergence: float, now_s: float) -> None:
         """Take in a divergence; one that is no number is as bad as the worst."""
         self.divergence = math.inf if math.isnan(divergence) else divergence
         self._reported_s = now_s
+
+    def newest(self, now_s: float) -> float:
+        """The newest divergence while it counts, NaN if there is none: the guard is blind then."""
+        return self.divergence if self._reported_s >= now_s - self._rules.timeout_s else math.nan
+
+    def begin(self, now_s: float) -> None:
+        """The arm goes from rest: what was predicted before, it did not do."""
+        self._settled_s = now_s + self._rules.settle_s
 
     def speed_share(self, now_s: float) -> float:
         """Share of the Cartesian speeds that is left."""
@@ -70,7 +81,6 @@ class DivergenceGuard:
         if rules.mode != HOLD or not self._counts(now_s) or self.divergence < rules.hold_from:
             return False
         self._held_until_s = now_s + rules.hold_s
-        self._reported_s = -math.inf  # the next chunk rests on newer frames
         return True
 
     def holds(self, now_s: float) -> bool:
@@ -78,4 +88,4 @@ class DivergenceGuard:
         return now_s < self._held_until_s
 
     def _counts(self, now_s: float) -> bool:
-        return now_s - self._reported_s <= self._rules.timeout_s
+        return self._settled_s <= self._reported_s >= now_s - self._rules.timeout_s

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -57,6 +57,11 @@ class Kinematics(Protocol):
     @property
     def body(self) -> Body:
         """What must not touch itself, in frames of `frames`."""
+        ...
+
+    @property
+    def levers_m(self) -> Sequence[float]:
+        """How far the end effector can be from each joint."""
         ...
 
     def forward(self, joints: Array) -> Pose:
@@ -105,6 +110,11 @@ class SdkKinematics:
     def body(self) -> Body:
         """See `Kinematics`."""
         return self._body
+
+    @property
+    def levers_m(self) -> Sequence[float]:
+        """See `Kinematics`."""
+        return self._chain.levers_m
 
     def forward(self, joints: Array) -> Pose:
         """See `Kinematics`."""

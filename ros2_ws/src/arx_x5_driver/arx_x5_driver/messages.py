@@ -8,6 +8,7 @@ list, rclpy would look at every element.
 from __future__ import annotations
 
 from array import array
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -21,7 +22,7 @@ from arx_x5_driver.rate import RateStatistics
 from arx_x5_driver.se3 import Pose
 from arx_x5_driver.state import Snapshot
 from uva_msgs.msg import ActionChunk, DriverStatus
-from uva_node_utils.time import duration_to_seconds, stamp_to_seconds
+from uva_node_utils.time import duration_to_seconds, seconds_to_duration, stamp_to_seconds
 
 JOINT_NAMES = [*(f"joint{i + 1}" for i in range(JOINT_COUNT)), "gripper"]
 
@@ -50,36 +51,57 @@ def chunk_from_message(message: ActionChunk, now_s: float, ros_now_s: float) -> 
     )
 
 
-def status_message(snapshot: Snapshot, statistics: RateStatistics) -> DriverStatus:
+def status_message(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> DriverStatus:
     """The status without its stamp."""
     return DriverStatus(
-        state=snapshot.state.value,
         reason=snapshot.reason,
-        chunk_sequence=snapshot.chunk_sequence,
-        chunk_age=snapshot.chunk_age_s,
-        chunks_accepted=snapshot.chunks_accepted,
-        chunks_rejected=snapshot.chunks_rejected,
-        steps_executed=snapshot.steps_executed,
-        steps_dropped=snapshot.steps_dropped,
         limit_names=list(snapshot.rule_counts),
         limit_counts=list(snapshot.rule_counts.values()),
-        loop_period_error_p99=statistics.period_error_p99_s,
-        loop_work_p99=statistics.work_p99_s,
-        loop_periods_missed=statistics.missed,
-        chunk_delay=snapshot.chunk_delay_s,
-        action_latency=snapshot.action_latency_s,
-        guard_divergence=snapshot.divergence,
+        **_numbers(snapshot, statistics, dry_run),
     )
+
+
+def diagnostics(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> dict[str, Any]:
+    """The same as key and value, and what only diagnostics have; the reason is their message."""
+    return {
+        **_numbers(snapshot, statistics, dry_run),
+        "loop_work_p50": statistics.work_p50_s,
+        "loop_realtime": statistics.realtime,
+        **{f"limit_{name}": count for name, count in snapshot.rule_counts.items()},
+    }
+
+
+def _numbers(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> dict[str, Any]:
+    """What status and diagnostics have in common, by its name in both."""
+    return {
+        "state": snapshot.state.value,
+        "chunk_sequence": snapshot.chunk_sequence,
+        "chunk_age": snapshot.chunk_age_s,
+        "chunks_accepted": snapshot.chunks_accepted,
+        "chunks_rejected": snapshot.chunks_rejected,
+        "last_rejection": snapshot.last_rejection,
+        "steps_executed": snapshot.steps_executed,
+        "steps_dropped": snapshot.steps_dropped,
+        "steps_superseded": snapshot.steps_superseded,
+        "loop_period_error_p99": statistics.period_error_p99_s,
+        "loop_work_p99": statistics.work_p99_s,
+        "loop_periods_missed": statistics.missed,
+        "chunk_delay": snapshot.chunk_delay_s,
+        "action_latency": snapshot.action_latency_s,
+        "guard_divergence": snapshot.divergence,
+        "dry_run": dry_run,
+    }
 
 
 class LoopMessages:
     """The messages of each control period. Filling one again changes the one returned before."""
 
-    def __init__(self, frame: str) -> None:
+    def __init__(self, frame: str, command_lead_s: float) -> None:
+        """Fill in what stays: the frame of poses, and how long after its stamp a command's point is due."""
         self._joint_states = JointState(name=JOINT_NAMES)
         self._eef_pose = PoseStamped()
         self._eef_pose.header.frame_id = frame
-        self._point = JointTrajectoryPoint()
+        self._point = JointTrajectoryPoint(time_from_start=seconds_to_duration(command_lead_s))
         self._command = JointTrajectory(joint_names=JOINT_NAMES, points=[self._point])
 
     def joint_states(self, measured: ArmState, stamp_ns: int) -> JointState:
@@ -99,7 +121,7 @@ class LoopMessages:
         return self._eef_pose
 
     def joint_command(self, command: ArmCommand, stamp_ns: int) -> JointTrajectory:
-        """What was sent, as a trajectory of one point that is due at once."""
+        """What was sent, as a trajectory of one point."""
         self._point.positions = _joined(command.position, command.gripper_width)
         self._point.velocities = _joined(command.velocity, command.gripper_velocity)
         self._point.accelerations = _joined(command.acceleration, command.gripper_acceleration)

@@ -19,26 +19,33 @@ from arx_x5_driver.kinematics import Kinematics
 from arx_x5_driver.latency import ActionLatency
 from arx_x5_driver.limits import ArmLimits
 from arx_x5_driver.rules import (
+    CARTESIAN_ACCELERATION,
+    CARTESIAN_JERK,
     CLIP,
     GRIPPER_RANGE,
     JOINT_ACCELERATION,
     JOINT_JERK,
     JOINT_POSITION,
     JOINT_VELOCITY,
-    TABLE,
-    WORKSPACE,
+    POSE_RULES,
     RuleBook,
 )  # fmt: skip
 from arx_x5_driver.safety import CartesianFilter, CartesianRules
 from arx_x5_driver.schedule import Schedule, Target
-from arx_x5_driver.tracker import POSITION, VELOCITY, JointBounds, JointTracker, Saturation
+from arx_x5_driver.tracker import (
+    POSITION,
+    SHARED_ACCELERATION,
+    VELOCITY,
+    JointBounds,
+    JointTracker,
+    Saturation,
+    SharedBounds,
+)
 
 Array = NDArray[np.float64]
 
 LONGEST_STOP_S = 0.3
 """Limits must let every joint stop from any motion within this time, so that a hold is one within it."""
-
-_POSE_RULES = (WORKSPACE, TABLE, GRIPPER_RANGE)  # what can be said of a chunk's steps before they are executed
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,9 @@ class Motion:
         self._book = book
         joints, gripper = bounds.part(slice(JOINT_COUNT)), bounds.part(slice(JOINT_COUNT, None))
         check = StoppingPathCheck(config.cartesian, kinematics)
-        self._tracker = JointTracker(joints, config.bandwidth_rad_s, check)
+        rules = config.cartesian
+        shared = SharedBounds(kinematics.levers_m, rules.acceleration_m_s2, rules.jerk_m_s3, LONGEST_STOP_S)
+        self._tracker = JointTracker(joints, config.bandwidth_rad_s, check, [shared])
         self._gripper = JointTracker(gripper, config.bandwidth_rad_s)
         self._filter = CartesianFilter(config.cartesian, joints, kinematics, book)
         self.schedule = Schedule(config.blend_s)
@@ -142,9 +151,15 @@ class Motion:
         self._gripper.reset([min(max(gripper_width, 0.0), self._width_max_m)])
         self.schedule.clear()
 
+    def halt(self) -> None:
+        """Stand still where the command is: for when the arm does so already, and nothing is left to brake."""
+        self._tracker.reset(self._tracker.motion.position)
+        self._gripper.reset(self._gripper.motion.position)
+        self._filter.reset(self.joints)
+
     def refused_for(self, chunk: Chunk) -> str | None:
         """The rule on single poses that a (valid) chunk breaks, of those that do not clip; None if there is none."""
-        if all(self._book.action(rule) == CLIP for rule in _POSE_RULES):
+        if all(self._book.action(rule) == CLIP for rule in POSE_RULES):
             return None
         broken = self._cartesian.broken_by(chunk)
         if ((chunk.widths < 0.0) | (chunk.widths > self._width_max_m)).any():
@@ -195,8 +210,13 @@ class Motion:
 
 
 def _broken(saturation: Saturation) -> list[str]:
-    names = {POSITION: JOINT_POSITION, VELOCITY: JOINT_VELOCITY}
+    names = {POSITION: JOINT_POSITION, VELOCITY: JOINT_VELOCITY, SHARED_ACCELERATION: CARTESIAN_ACCELERATION}
     broken = [names.get(saturation.barred, saturation.barred)] if saturation.barred else []
-    limits = (saturation.velocity, saturation.acceleration, saturation.jerk)
-    rules = (JOINT_VELOCITY, JOINT_ACCELERATION, JOINT_JERK)
-    return broken + [rule for rule, broke in zip(rules, limits, strict=True) if broke]
+    limits = {
+        JOINT_VELOCITY: saturation.velocity,
+        JOINT_ACCELERATION: saturation.acceleration,
+        JOINT_JERK: saturation.jerk,
+        CARTESIAN_ACCELERATION: saturation.shared_acceleration,
+        CARTESIAN_JERK: saturation.shared_jerk,
+    }
+    return broken + [rule for rule, broke in limits.items() if broke]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +21,9 @@ from arx_x5_driver.arms import DryRunArm
 from arx_x5_driver.arms.selection import make_arm, release_notice
 from arx_x5_driver.chunk import ChunkRejectedError
 from arx_x5_driver.controller import Controller
+from arx_x5_driver.guard import OFF
 from arx_x5_driver.kinematics import SdkKinematics, SdkMissingError
-from arx_x5_driver.messages import LoopMessages, chunk_from_message, status_message
+from arx_x5_driver.messages import LoopMessages, chunk_from_message, diagnostics, status_message
 from arx_x5_driver.parameters import DriverParameters
 from arx_x5_driver.runtime import Runtime
 from arx_x5_driver.se3 import Pose
@@ -57,7 +59,7 @@ class ArxX5Driver(AutostartLifecycleNode):
             raise StartupError(str(error)) from error
         if self._settings.dry_run:
             self._arm = DryRunArm(self._arm)
-        self._messages = LoopMessages(self._settings.frame)
+        self._messages = LoopMessages(self._settings.frame, self._settings.command_lead_s)
         self._runtime: Runtime  # between configuration and clean-up
         self._configured = False
         self._logged_state = State.UNCONFIGURED
@@ -100,7 +102,7 @@ class ArxX5Driver(AutostartLifecycleNode):
         try:
             self._runtime.start()
             if self._settings.dry_run:
-                self.get_logger().warning("dry_run: nothing is sent to the arm")
+                self.get_logger().warning("dry_run: no command is sent to the arm; a real one still carries itself")
             if self._settings.enable_on_activate:
                 self._runtime.enable()
         except (ArmError, RequestRefusedError) as error:
@@ -155,7 +157,7 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._status = publisher(DriverStatus, "x5/status")
         subscription = self.create_subscription(ActionChunk, "uva/action_chunk", self._on_chunk, _CHUNK_QUEUE)
         self._entities.append((self.destroy_subscription, subscription))
-        if self._settings.guard != "off":
+        if self._settings.guard != OFF:
             subscription = self.create_subscription(Float32, "uva/divergence", self._on_divergence, _CHUNK_QUEUE)
             self._entities.append((self.destroy_subscription, subscription))
         for name, callback in (("enable", self._enable), ("stop", self._stop), ("home", self._home)):
@@ -190,7 +192,7 @@ class ArxX5Driver(AutostartLifecycleNode):
         return _answer(response, self._runtime.home, "moving to the home position")
 
     def _stop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return _answer(response, lambda: self._runtime.halt("stop was called"), "stopped until enable is called")
+        return _answer(response, lambda: self._runtime.halt("stop was called"))
 
     def _on_status_timer(self) -> None:
         if self._runtime.error is not None:
@@ -208,8 +210,7 @@ class ArxX5Driver(AutostartLifecycleNode):
 
     def _publish_status(self) -> None:
         snapshot, statistics = self._runtime.watch()
-        message = status_message(snapshot, statistics)
-        message.dry_run = self._settings.dry_run
+        message = status_message(snapshot, statistics, self._settings.dry_run)
         message.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(message)
         self._log_change(snapshot)
@@ -227,29 +228,17 @@ class ArxX5Driver(AutostartLifecycleNode):
 
     def _report(self) -> Report:
         snapshot, statistics = self._runtime.watch()
-        values = {
-            "state": snapshot.state.value,
-            "chunks_accepted": snapshot.chunks_accepted,
-            "chunks_rejected": snapshot.chunks_rejected,
-            "last_rejection": snapshot.last_rejection,
-            "steps_executed": snapshot.steps_executed,
-            "steps_dropped": snapshot.steps_dropped,
-            "loop_period_error_ms_p99": statistics.period_error_p99_s * 1e3,
-            "loop_work_ms_p50": statistics.work_p50_s * 1e3,
-            "loop_work_ms_p99": statistics.work_p99_s * 1e3,
-            "loop_periods_missed": statistics.missed,
-            "loop_realtime": statistics.realtime,
-            "dry_run": self._settings.dry_run,
-            **{f"limit_{name}": count for name, count in snapshot.rule_counts.items()},
-        }
+        values = diagnostics(snapshot, statistics, self._settings.dry_run)
+        if self._settings.guard != OFF and snapshot.state is State.ACTIVE and math.isnan(snapshot.divergence):
+            return DiagnosticStatus.WARN, "the guard hears no divergence: does the model predict frames?", values
         return _LEVELS.get(snapshot.state, DiagnosticStatus.OK), snapshot.reason, values
 
 
-def _answer(response: Trigger.Response, request: Callable[[], None], done: str) -> Trigger.Response:
+def _answer(response: Trigger.Response, request: Callable[[], str | None], done: str = "") -> Trigger.Response:
     try:
-        request()
+        said = request()
     except RequestRefusedError as refusal:
         response.success, response.message = False, str(refusal)
     else:
-        response.success, response.message = True, done
+        response.success, response.message = True, said or done
     return response

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,6 +48,15 @@ class DriverParameters(RuleParameters):
     joint_margin_rad: float = param(0.02, "Distance kept from the arm's joint limits [rad].", low=0.0, high=0.2)
     cartesian_speed_m_s: float = param(0.4, "Highest speed of the end effector [m/s].", low=0.001, high=2.0)
     cartesian_speed_rad_s: float = param(1.5, "Highest rate of turn of the end effector [rad/s].", low=0.001, high=6.0)
+    cartesian_acceleration_m_s2: float = param(
+        40.0,
+        "How much the joints may accelerate the end effector, all together and with the arm stretched out [m/s^2].",
+        low=5.0,
+        high=1000.0,
+    )
+    cartesian_jerk_m_s3: float = param(
+        2000.0, "How much their jerks may add to that in a second [m/s^3].", low=200.0, high=100000.0
+    )
     workspace_min_m: list[float] = param(
         [0.05, -0.55, 0.0], "Lowest corner of the box that the end effector stays in [m]."
     )
@@ -92,32 +102,58 @@ class DriverParameters(RuleParameters):
         low=-1.0,
         high=0.5,
     )
+    command_lead_s: float = param(
+        0.02, "How long after its stamp a point of x5/joint_command is due, for other arms [s].", low=0.0, high=0.5
+    )
     state_latency_s: float = param(0.0, "Age of the arm's measurements at their stamps [s].", low=0.0, high=0.5)
     guard: str = param(
         "off", "What is done when the world diverges from the prediction: off, slow or hold.", choices=MODES
     )
-    guard_slow_from: float = param(0.04, "Divergence from which on the end effector is slowed.", low=0.0, high=1e9)
+    guard_slow_from: float = param(0.35, "Divergence from which on the end effector is slowed.", low=0.0, high=1e9)
     guard_hold_from: float = param(
-        0.08, "Divergence at which it is slowest, or the chunk is given up.", low=0.0, high=1e9
+        0.4, "Divergence at which it is slowest, or the chunk is given up.", low=0.0, high=1e9
     )
     guard_hold_s: float = param(1.0, "How long the arm then takes no chunk [s].", low=0.0, high=60.0)
     guard_timeout_s: float = param(0.5, "How long a reported divergence counts [s].", low=0.01, high=10.0)
+    guard_settle_s: float = param(
+        1.0, "How long the arm has to follow chunks before a report counts [s].", low=0.0, high=60.0
+    )
     feedback_timeout_s: float = param(
-        0.1, "Measurements that do not advance for this long are a fault [s].", low=0.01, high=2.0
+        0.1,
+        "Measurements that do not advance for this long are a fault; at least two periods of the loop [s].",
+        low=0.01,
+        high=2.0,
+    )
+    chunk_timeout_s: float = param(
+        2.0,
+        "A chunk that is not replaced within this time of its receipt is given up; 0: never [s].",
+        low=0.0,
+        high=60.0,
     )
     home_position_rad: list[float] = param([0.0] * 6, "Joint angles of the home position [rad].")
     home_speed_rad_s: float = param(0.4, "Speed of the fastest joint on the way home [rad/s].", low=0.01, high=1.5)
 
-    dry_run: bool = param(False, "Whether everything is computed and published but nothing is sent to the arm.")
-    isolate_arm: bool = param(True, "Whether the arm's library runs in a process of its own, so that it may hang.")
+    dry_run: bool = param(False, "Whether everything is computed and published but no command is sent to the arm.")
+    isolate_arm: bool = param(
+        True, "Whether the arm runs in a process of its own, so that it may hang; must be for arm sdk."
+    )
     arm_timeout_s: float = param(
         0.06, "An isolated arm that does not answer for this long hangs, which is a fault [s].", low=0.01, high=1.0
     )
     torque_on_error_rad: float = param(
         0.1,
-        "With a joint this far from the first command a real arm gets no torque [rad].",
+        "With a joint this far from the first command a real arm does not begin to hold it [rad].",
         low=0.0,
         high=0.2,
+    )
+    following_error_rad: float = param(
+        0.3,
+        "With a joint this far from its command a real arm is let go, which is a fault [rad].",
+        low=0.05,
+        high=1.0,
+    )
+    gravity_m_s2: list[float] = param(
+        [0.0, 0.0, -9.807], "Gravity in the frame of a real arm's base, which the SDK compensates [m/s^2]."
     )
     on_shutdown: str = param(
         "damp", "What becomes of a real arm: damp (it sinks) or hold (L5 only).", choices=("damp", "hold")
@@ -162,6 +198,8 @@ class DriverParameters(RuleParameters):
             self_distance_m=self.self_distance_m,
             speed_m_s=self.cartesian_speed_m_s,
             speed_rad_s=self.cartesian_speed_rad_s,
+            acceleration_m_s2=self.cartesian_acceleration_m_s2,
+            jerk_m_s3=self.cartesian_jerk_m_s3,
             singularity_slow=self.singularity_slow,
             singularity_slowest=self.singularity_slowest,
             ik_jump_rad=self.ik_jump_rad,
@@ -198,11 +236,13 @@ class DriverParameters(RuleParameters):
                 hold_from=self.guard_hold_from,
                 hold_s=self.guard_hold_s,
                 timeout_s=self.guard_timeout_s,
+                settle_s=self.guard_settle_s,
             ),
             actions=self.actions(),
             period_s=1.0 / self.rate_hz,
             state_latency_s=self.state_latency_s,
             feedback_timeout_s=self.feedback_timeout_s,
+            chunk_timeout_s=self.chunk_timeout_s or math.inf,
             home_position=np.array(self.home_position_rad),
             home_speed_rad_s=self.home_speed_rad_s,
         )

@@ -37,6 +37,8 @@ class RuleParameters:
     rule_table: str = _action("table")
     rule_self_collision: str = _action("self_collision")
     rule_cartesian_speed: str = _action("cartesian_speed")
+    rule_cartesian_acceleration: str = _action("cartesian_acceleration")
+    rule_cartesian_jerk: str = _action("cartesian_jerk")
     rule_singularity: str = _action("singularity")
     rule_ik_failure: str = _action("ik_failure")
     rule_ik_jump: str = _action("ik_jump")
@@ -45,6 +47,7 @@ class RuleParameters:
     rule_joint_velocity: str = _action("joint_velocity")
     rule_joint_acceleration: str = _action("joint_acceleration")
     rule_joint_jerk: str = _action("joint_jerk")
+    rule_chunk_timeout: str = _action("chunk_timeout")
 
     def actions(self) -> dict[str, str]:
         """What is done where a rule is broken, by its name."""

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """All safety rules: what they are called, what may be done where one is broken, and how often that was.
 
-Rules on chunks look at a chunk when it comes, rules on motion at every control period. The actions are
+Rules on chunks look at a chunk when it comes, rules on motion at every control period; those of `POSE_RULES` look at a
+chunk when it comes, too, unless they clip. Watchdogs look at what does not come. The actions are
 
 - `clip`: what breaks the rule is brought within it, or made harmless in another way that the rule's description says;
 - `reject`: the chunk is not executed, or given up where it runs, and the arm brakes and holds;
-- `stop`: as `reject`, and the driver stays stopped until it is enabled again.
+- `stop`: as `reject`, and the driver stays stopped until it is enabled again;
+- `fault`: as `stop`, and the arm itself is what failed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 CLIP = "clip"
 REJECT = "reject"
 STOP = "stop"
+FAULT = "fault"
 
 NOT_ENABLED = "not_enabled"
 EMPTY = "empty"
@@ -36,6 +39,8 @@ WORKSPACE = "workspace"
 TABLE = "table"
 SELF_COLLISION = "self_collision"
 CARTESIAN_SPEED = "cartesian_speed"
+CARTESIAN_ACCELERATION = "cartesian_acceleration"
+CARTESIAN_JERK = "cartesian_jerk"
 SINGULARITY = "singularity"
 IK_FAILURE = "ik_failure"
 IK_JUMP = "ik_jump"
@@ -44,6 +49,10 @@ JOINT_POSITION = "joint_position"
 JOINT_VELOCITY = "joint_velocity"
 JOINT_ACCELERATION = "joint_acceleration"
 JOINT_JERK = "joint_jerk"
+
+CHUNK_TIMEOUT = "chunk_timeout"
+FEEDBACK_TIMEOUT = "feedback_timeout"
+ARM_ERROR = "arm_error"
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,12 @@ _LIMITED = (CLIP, REJECT, STOP)
 
 CHUNK_RULES = (
     Rule(NOT_ENABLED, (REJECT,), "The driver must be enabled and not on its way home."),
-    Rule(GUARD, (REJECT,), "The world went as predicted, or guard_hold_s has passed since it did not."),
+    Rule(
+        GUARD,
+        (REJECT,),
+        "The world went as predicted, or guard_hold_s has passed since it did not; "
+        "counts periods in which it slows the arm, too.",
+    ),
     Rule(EMPTY, _REFUSED, "A chunk has steps."),
     Rule(LENGTH, _REFUSED, "Times, poses and gripper widths are equally many."),
     Rule(NOT_FINITE, _REFUSED, "No number is NaN or infinite."),
@@ -86,13 +100,15 @@ CHUNK_RULES = (
     Rule(SEQUENCE, _REFUSED, "Chunks are newer than the last one, until restart_silence_s has passed."),
     Rule(FLOOD, _REFUSED, "Chunks are accepted no faster than one in min_chunk_interval_s."),
 )
-"""In the order in which they are asked; the first that is broken counts."""
+"""In the order in which they are asked; of those that reject the chunk the first one counts, and no other."""
 
 MOTION_RULES = (
     Rule(WORKSPACE, _LIMITED, "The end effector stays inside the box."),
     Rule(TABLE, _LIMITED, "The gripper's keypoints stay above the table; clip: the pose is raised."),
     Rule(SELF_COLLISION, _LIMITED, "The arm's capsules keep their distance; clip: it is braked before."),
     Rule(CARTESIAN_SPEED, _LIMITED, "The end effector keeps to its speed and rate of turn."),
+    Rule(CARTESIAN_ACCELERATION, _LIMITED, "Joints accelerate the end effector no more than its limit."),
+    Rule(CARTESIAN_JERK, _LIMITED, "Their jerks move the end effector no more than its limit."),
     Rule(SINGULARITY, _LIMITED, "The end effector is slow near singularities."),
     Rule(IK_FAILURE, _LIMITED, "There are joint angles for the pose; clip: the target stays where it was."),
     Rule(IK_JUMP, _LIMITED, "They are close to the last ones; clip: the target stays where it was."),
@@ -104,10 +120,20 @@ MOTION_RULES = (
 )
 """Rules that act in control periods, each counted at most once in one."""
 
-RULES = (*CHUNK_RULES, *MOTION_RULES)
+POSE_RULES = (WORKSPACE, TABLE, GRIPPER_RANGE)
+"""Names of the rules on motion that a chunk is rejected by on receipt, after the others, unless they clip."""
+
+WATCHDOGS = (
+    Rule(CHUNK_TIMEOUT, _REFUSED, "The running chunk is replaced within chunk_timeout_s of its receipt, or over."),
+    Rule(FEEDBACK_TIMEOUT, (FAULT,), "Measurements advance at least every feedback_timeout_s."),
+    Rule(ARM_ERROR, (FAULT,), "The arm's library works and answers."),
+)
+"""Rules on what has to come; each counts once when it ends what the driver did."""
+
+RULES = (*CHUNK_RULES, *MOTION_RULES, *WATCHDOGS)
 
 REJECTIONS = tuple(rule.name for rule in CHUNK_RULES)
-"""Names of the rules that a chunk is rejected by on receipt."""
+"""Names of the rules on chunks: where none clips, and no guard slows, their counts add up to the chunks rejected."""
 
 
 def default_actions() -> dict[str, str]:
@@ -140,7 +166,7 @@ class RuleBook:
         return self._actions[rule]
 
     def count(self, rule: str) -> None:
-        """A chunk broke a rule."""
+        """The rule was broken, about which something is done already."""
         self._counts[rule] += 1
 
     def act(self, rule: str) -> None:

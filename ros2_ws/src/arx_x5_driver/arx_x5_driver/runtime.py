@@ -12,8 +12,9 @@ from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.controller import Controller
 from arx_x5_driver.kinematics import Kinematics
 from arx_x5_driver.rate import RateLoop, RateStatistics
+from arx_x5_driver.rules import ARM_ERROR
 from arx_x5_driver.se3 import Pose
-from arx_x5_driver.state import RequestRefusedError, Snapshot
+from arx_x5_driver.state import RequestRefusedError, Snapshot, State
 
 _REST_TIMEOUT_S = 0.5  # limits let every joint stop within 0.3 s
 _STUCK_S = 0.5  # far beyond what a busy machine does to the loop: the arm's library hangs
@@ -57,6 +58,8 @@ class Runtime:
         self._loop = RateLoop(period_s, self._work, self._fail, priority)
         self._left_behind = False
         self._unreadable = ""
+        self._periods = 0  # begun, as far as the controller is concerned
+        self._sent = 0, False  # the newest period that is over, and whether the last command that was sent moves
         self.error: Exception | None = None
         """What ended the loop; anything here is a bug."""
 
@@ -67,6 +70,7 @@ class Runtime:
         self._left_behind = False
         measured = self._arm.read()
         self._unreadable = ""
+        self._sent = self._periods, False
         with self._lock:
             self._controller.activate()
             self._controller.tick(time.monotonic(), measured)
@@ -76,7 +80,8 @@ class Runtime:
         """Bring the arm to rest and end the loop; a call of the arm that hangs is left behind."""
         with self._lock:
             self._controller.deactivate()
-        self._wait_for_rest()
+            since = self._periods
+        self._comes_to_rest(since)
         if not self._loop.stop():
             self._left_behind = True
 
@@ -86,22 +91,38 @@ class Runtime:
             self._controller.cleanup()
 
     def enable(self) -> None:
-        """See `Controller.enable`; also refused while the arm cannot be read, from the first period on."""
+        """See `Controller.enable`; also refused while the arm cannot be read, or the loop does not run."""
         if self._unreadable:
             raise RequestRefusedError(self._unreadable)
+        dead = not self._loop.alive or self._loop.silence_s() > _STUCK_S
         with self._lock:
-            self._controller.enable()
+            if dead and self._controller.state in (State.STOPPED, State.FAULT):
+                raise RequestRefusedError("the control loop does not run")
+            self._controller.enable(time.monotonic())
 
     def home(self) -> None:
         """See `Controller.home`."""
         with self._lock:
             self._controller.home()
 
-    def halt(self, reason: str) -> None:
-        """Stop the arm and return when the last command is sent: whoever moves the arm next has it to himself."""
+    def halt(self, reason: str) -> str:
+        """Stop the arm and return when the last command is sent: whoever moves the arm next has it to himself.
+
+        Returns:
+            What the driver is then. Raises `RequestRefusedError` if that is not so, or it sends nothing anyway.
+        """
         with self._lock:
             self._controller.stop(reason)
-        self._wait_for_rest()
+            since, state = self._periods, self._controller.state
+        if state not in (State.STOPPED, State.FAULT):
+            raise RequestRefusedError(f"the driver is {state.value}, it sends nothing")
+        rests = self._comes_to_rest(since)
+        with self._lock:
+            now = self._controller.snapshot(time.monotonic())
+        why = f"{now.state.value}: {now.reason}"
+        if not rests:
+            raise RequestRefusedError(f"the arm was not brought to rest within {_REST_TIMEOUT_S:g} s; {why}")
+        return f"at rest until enable is called; {why}"
 
     def offer(self, chunk: Chunk, now_s: float) -> None:
         """See `Controller.offer`."""
@@ -118,7 +139,8 @@ class Runtime:
         silence_s = self._loop.silence_s()
         with self._lock:
             if silence_s > _STUCK_S:
-                self._controller.fault(f"the control loop has been stuck for {silence_s:.1f} s in the arm's library")
+                reason = f"the control loop has been stuck for {silence_s:.1f} s in the arm's library"
+                self._controller.fault(reason, ARM_ERROR)
             snapshot = self._controller.snapshot(time.monotonic())
         return snapshot, self._loop.statistics()
 
@@ -130,19 +152,23 @@ class Runtime:
             self._unreadable = ""
         except ArmError as error:
             self._unreadable = f"the arm failed: {error}"
-            self._fault(self._unreadable)
+            self._fault(self._unreadable, ARM_ERROR)
         if self._left_behind:
             return  # after such a time the arm may be elsewhere, or another loop's
         with self._lock:
+            self._periods += 1
+            period, moves = self._periods, self._sent[1]
             command = self._controller.tick(now_s, measured)
             if measured is not None:
                 pose = self._kinematics.forward(measured.position)
         if command is not None:
             try:
                 self._arm.command(command)
+                moves = command.moves
             except ArmError as error:
-                self._fault(f"the arm failed: {error}")
+                self._fault(f"the arm failed: {error}", ARM_ERROR)
                 command = None
+        self._sent = period, moves
         if measured is not None and pose is not None:
             self._observe(now_s, measured, pose, command)
         state = self._controller.state
@@ -150,18 +176,20 @@ class Runtime:
             self._seen = state
             self._on_change()
 
-    def _fault(self, reason: str) -> None:
+    def _fault(self, reason: str, rule: str | None = None) -> None:
         with self._lock:
-            self._controller.fault(reason)
+            self._controller.fault(reason, rule)
 
     def _fail(self, error: Exception) -> None:
         self._fault(f"the control loop failed: {error}")
         self.error = error
 
-    def _wait_for_rest(self) -> None:
+    def _comes_to_rest(self, since: int) -> bool:
+        """Wait until a period after that one is over and the arm was sent to stand still; False: it takes too long."""
         deadline_s = time.monotonic() + _REST_TIMEOUT_S
-        while time.monotonic() < deadline_s:
-            with self._lock:
-                if not self._controller.moving:
-                    return
+        while self._loop.alive and time.monotonic() < deadline_s:
+            period, moves = self._sent
+            if period > since and not moves:
+                return True
             time.sleep(0.002)
+        return False

@@ -20,6 +20,7 @@ from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.kinematics import Kinematics
 from arx_x5_driver.rules import (
     CARTESIAN_SPEED,
+    GUARD,
     IK_FAILURE,
     IK_JUMP,
     JOINT_POSITION,
@@ -53,6 +54,8 @@ class CartesianRules:
         self_distance_m: least distance between parts of the arm.
         speed_m_s: highest speed.
         speed_rad_s: highest rate of turn.
+        acceleration_m_s2: highest acceleration by those of the joints.
+        jerk_m_s3: highest jerk by those of the joints.
         singularity_slow: condition number of the kinematics from which on both speeds shrink.
         singularity_slowest: condition number at which they have shrunk to a tenth.
         ik_jump_rad: largest change of a joint from one period's solution to the next.
@@ -66,6 +69,8 @@ class CartesianRules:
     self_distance_m: float
     speed_m_s: float
     speed_rad_s: float
+    acceleration_m_s2: float
+    jerk_m_s3: float
     singularity_slow: float
     singularity_slowest: float
     ik_jump_rad: float
@@ -75,6 +80,10 @@ class CartesianRules:
             raise ValueError(f"workspace_min {self.workspace_min} is not below {self.workspace_max}")
         if not self.singularity_slow < self.singularity_slowest:
             raise ValueError(f"singularity_slow {self.singularity_slow} is not below {self.singularity_slowest}")
+        if not (self.keypoints.size and np.isfinite(self.keypoints).all()):
+            raise ValueError(f"the gripper needs keypoints, all of them numbers, got {self.keypoints.tolist()}")
+        if not self.floor_m < self.workspace_max[2]:
+            raise ValueError(f"the table with its clearance, {self.floor_m:g} m, is not below {self.workspace_max}")
 
     @property
     def floor_m(self) -> float:
@@ -114,6 +123,7 @@ class CartesianFilter:
         self._book = book
         self._pose = Pose(np.zeros(3), np.array((0.0, 0.0, 0.0, 1.0)))
         self._joints: Array = np.zeros_like(joints.position_min)
+        self._held_back = False  # behind the target, because it was to go at a share of the speeds
 
     @property
     def pose(self) -> Pose:
@@ -124,6 +134,7 @@ class CartesianFilter:
         """Start from the pose at these joint angles `(6,)`, or at the limits that they are slightly beyond."""
         self._joints = np.minimum(np.maximum(joints, self._bounds.position_min), self._bounds.position_max)
         self._pose = self._kinematics.forward(self._joints)
+        self._held_back = False
 
     def joints_for(self, pose: Pose, dt_s: float, speed_share: float = 1.0) -> Array:
         """Joint angles `(6,)` to go to in the next `dt_s` in order to reach the pose, at a share of the speeds.
@@ -175,14 +186,18 @@ class CartesianFilter:
         return pose
 
     def _slowed(self, pose: Pose, dt_s: float, speed_share: float) -> Pose:
-        """As far towards the pose as the Cartesian speed limits allow in one period."""
+        """As far towards the pose as the Cartesian speed limits, and the share of them, allow in one period."""
         way_m, turn_rad = self._pose.distance(pose)
-        needed_s = max(way_m / self._rules.speed_m_s, turn_rad / self._rules.speed_rad_s) / speed_share
+        needed_s = max(way_m / self._rules.speed_m_s, turn_rad / self._rules.speed_rad_s)
         share = self._rules.speed_share(self._kinematics.condition(self._joints))
-        if needed_s > dt_s:
-            self._book.act(CARTESIAN_SPEED)
-        elif needed_s > dt_s * share:
-            self._book.act(SINGULARITY)
-        else:
+        if needed_s <= dt_s * share * speed_share:
+            self._held_back = False
             return pose
-        return self._pose.interpolate(pose, dt_s * share / needed_s)
+        # Whoever asks for a share of the speeds answers for it until the target is reached again: a way that would
+        # have been slow enough otherwise breaks no rule.
+        self._held_back |= needed_s <= dt_s * share
+        if self._held_back:
+            self._book.count(GUARD)
+        else:
+            self._book.act(CARTESIAN_SPEED if needed_s > dt_s else SINGULARITY)
+        return self._pose.interpolate(pose, dt_s * share * speed_share / needed_s)

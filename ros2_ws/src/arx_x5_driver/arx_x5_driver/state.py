@@ -39,6 +39,7 @@ class Snapshot:
         last_rejection: why the newest chunk was rejected, empty if it was accepted.
         steps_executed: steps whose time came while their chunk was running.
         steps_dropped: steps that were late when their chunk came.
+        steps_superseded: steps that a newer chunk, or the end of the motion, replaced before their time.
         chunk_delay_s: 95th percentile of the times from an observation to the receipt of its chunk, NaN if unknown.
         action_latency_s: by how much targets are taken earlier for the arm's sake.
         divergence: the newest reported between prediction and world, NaN if there is none.
@@ -54,6 +55,7 @@ class Snapshot:
     last_rejection: str
     steps_executed: int
     steps_dropped: int
+    steps_superseded: int
     chunk_delay_s: float
     action_latency_s: float
     divergence: float

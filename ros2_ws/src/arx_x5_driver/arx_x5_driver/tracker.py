@@ -13,8 +13,8 @@ of acceleration and jerk; both keep these, and so do their mixtures.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 from itertools import product
 from math import copysign, sqrt
 
@@ -27,10 +27,13 @@ Array = NDArray[np.float64]
 
 _ROUNDING = 1e-9  # a request this little over a limit is floating point, not a violation
 _TOWARDS_BRAKING = (1.0, 0.75, 0.5, 0.25)  # shares of the wanted step that are tried, the rest being the brake
+_HALVINGS = 40
+_SHORTEST_LEVER_M = 1e-6
 _STOPS_TRIED = 24  # speeds and accelerations for which the longest stop is sought
 
 POSITION = "position"
 VELOCITY = "velocity"
+SHARED_ACCELERATION = "shared acceleration"
 
 WayCheck = Callable[[Sequence[float], Brake, float], "str | None"]
 """Of the present position, the brake after a step, and dt: what forbids to go there and to rest, None if nothing."""
@@ -66,6 +69,15 @@ class JointBounds:
             self.jerk_max[joints],
         )
 
+    def within(self, shared: SharedBounds) -> JointBounds:
+        """The bounds that also hold a joint which moves alone to what joints share."""
+        levers_m = np.maximum(shared.levers_m, _SHORTEST_LEVER_M)
+        return replace(
+            self,
+            acceleration_max=np.minimum(self.acceleration_max, shared.acceleration_max / levers_m),
+            jerk_max=np.minimum(self.jerk_max, shared.jerk_max / levers_m),
+        )
+
     def rows(self) -> list[tuple[float, float, float, float, float]]:
         """Of each joint, the limits in the order of the attributes."""
         arrays = self.position_min, self.position_max, self.velocity_max, self.acceleration_max, self.jerk_max
@@ -85,35 +97,81 @@ class JointBounds:
 
 
 @dataclass(frozen=True)
+class SharedBounds:
+    """Limits of what n joints do together: the sum of the sizes of their rates, each times its lever [m].
+
+    With levers no shorter than the end effector's distances from the joints' axes, it is moved no harder than that by
+    the joints' accelerations and their jerks.
+
+    Attributes:
+        levers_m: one for each joint.
+        acceleration_max: of the sum of accelerations [m/s^2].
+        jerk_max: of the sum of jerks [m/s^3].
+        stopping_time_s: in which the joints must be able to rest, which limits the sum of their velocities.
+    """
+
+    levers_m: Sequence[float]
+    acceleration_max: float
+    jerk_max: float
+    stopping_time_s: float
+
+    def of(self, rates: Sequence[float]) -> float:
+        """The sum for rates of the joints."""
+        return sum([lever_m * abs(rate) for lever_m, rate in zip(self.levers_m, rates, strict=True)])
+
+    @cached_property
+    def velocity_max(self) -> float:
+        """The highest sum of velocities from which they can rest in time, however they accelerate."""
+        low, high = 0.0, self.acceleration_max * self.stopping_time_s
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            time_s = braking_time_s(middle, self.acceleration_max, self.acceleration_max, self.jerk_max)
+            low, high = (middle, high) if time_s <= self.stopping_time_s else (low, middle)
+        return low
+
+
+@dataclass(frozen=True)
 class Saturation:
     """Which limits a step would have broken if it had gone as fast as the target asks.
 
     Attributes:
-        velocity: a joint's velocity.
+        velocity: a joint's velocity, or what they share.
         acceleration: a joint's acceleration.
         jerk: a joint's jerk.
+        shared_acceleration: the acceleration that they share.
+        shared_jerk: the jerk that they share.
         barred: what was wrong with the way that the step opens, so that it was made a slower one or a brake:
-            `POSITION`, `VELOCITY`, or what the `WayCheck` says; None if nothing was.
+            `POSITION`, `VELOCITY`, `SHARED_ACCELERATION`, or what the `WayCheck` says; None if nothing was.
     """
 
     velocity: bool
     acceleration: bool
     jerk: bool
+    shared_acceleration: bool
+    shared_jerk: bool
     barred: str | None
 
 
 class JointTracker:
     """The commanded motion of n joints, moved step by step."""
 
-    def __init__(self, bounds: JointBounds, bandwidth_rad_s: float, may_go: WayCheck = _anywhere) -> None:
+    def __init__(
+        self,
+        bounds: JointBounds,
+        bandwidth_rad_s: float,
+        may_go: WayCheck = _anywhere,
+        shared: Sequence[SharedBounds] = (),
+    ) -> None:
         """Stand at the nearest allowed position to zero; `reset` says where the joints really are.
 
         Args:
             bounds: what always holds.
             bandwidth_rad_s: of the filter; 2 / bandwidth is its delay.
             may_go: has a say in which steps are taken; it must let joints stand still.
+            shared: what always holds for all joints together.
         """
-        self._limits = bounds.rows()
+        self._shared = tuple(shared)
+        self._limits = reduce(JointBounds.within, self._shared, bounds).rows()
         # Gains from error to velocity, acceleration, jerk: three equal poles at 1.5 times the bandwidth.
         self._gains = (0.5 * bandwidth_rad_s, 1.5 * bandwidth_rad_s, 4.5 * bandwidth_rad_s)
         self._may_go = may_go
@@ -155,24 +213,50 @@ class JointTracker:
             speed = min(by_error * way, sqrt(acceleration_max * way))
             excess = max(excess, speed / velocity_max)
             speeds.append(copysign(speed, error))
+        for shared in self._shared:
+            excess = max(excess, shared.of(speeds) / shared.velocity_max)
         slower = 1.0 / max(excess, 1.0)
-        share = min(by_acceleration * dt_s, 1.0)
-        changes = []
-        acceleration_limited = jerk_limited = False
-        for (_, _, _, acceleration_max, jerk_max), speed, v, a in zip(
-            self._limits, speeds, self._motion.velocity, self._motion.acceleration, strict=True
+        accelerations = []
+        acceleration_limited = False
+        for (_, _, _, acceleration_max, jerk_max), speed, v in zip(
+            self._limits, speeds, self._motion.velocity, strict=True
         ):
             lack = slower * speed - v
             size = abs(lack)
             wanted = copysign(min(by_velocity * size, sqrt(jerk_max * size)), lack)
             limited = min(max(wanted, -acceleration_max), acceleration_max)
-            change = share * (limited - a)
+            accelerations.append(limited)
+            acceleration_limited |= wanted != limited
+        shared_acceleration = shared_jerk = False
+        for shared in self._shared:
+            pull = shared.of(accelerations)
+            if pull > shared.acceleration_max:
+                accelerations = [shared.acceleration_max / pull * wanted for wanted in accelerations]
+                shared_acceleration = True
+        share = min(by_acceleration * dt_s, 1.0)
+        changes = []
+        jerk_limited = False
+        for (_, _, _, _, jerk_max), wanted, a in zip(
+            self._limits, accelerations, self._motion.acceleration, strict=True
+        ):
+            change = share * (wanted - a)
             change_max = jerk_max * dt_s
             changes.append(min(max(change, -change_max), change_max))
-            acceleration_limited |= wanted != limited
             jerk_limited |= abs(change) > change_max + _ROUNDING
+        for shared in self._shared:
+            jolt, jolt_max = shared.of(changes), shared.jerk_max * dt_s
+            if jolt > jolt_max:
+                changes = [jolt_max / jolt * change for change in changes]
+                shared_jerk = True
         barred = self._advance(changes, dt_s)
-        return Saturation(excess > 1.0 + _ROUNDING, acceleration_limited, jerk_limited, barred)
+        return Saturation(
+            velocity=excess > 1.0 + _ROUNDING,
+            acceleration=acceleration_limited,
+            jerk=jerk_limited,
+            shared_acceleration=shared_acceleration,
+            shared_jerk=shared_jerk,
+            barred=barred,
+        )
 
     def brake(self, dt_s: float) -> None:
         """Take one step of `dt_s` along the way to rest that was found good."""
@@ -211,6 +295,9 @@ class JointTracker:
                 self._limits, motion.velocity, motion.acceleration, strict=True
             )
         ]
+        for shared in self._shared:
+            v, a = shared.of(motion.velocity), shared.of(motion.acceleration)
+            times_s.append(braking_time_s(v, a, shared.acceleration_max, shared.jerk_max))
         return Brake(motion, max(times_s))
 
     def _problem(self, brake: Brake, dt_s: float) -> str | None:
@@ -230,4 +317,10 @@ class JointTracker:
                 back, forth = farthest_ways(v, a, duration_s)
                 if x + back < low or x + forth > high:
                     return POSITION
+        for shared in self._shared:
+            v, a = shared.of(brake.start.velocity), shared.of(brake.start.acceleration)
+            if a > shared.acceleration_max + _ROUNDING:
+                return SHARED_ACCELERATION
+            if peak_velocity(v, a, duration_s) > shared.velocity_max:
+                return VELOCITY
         return self._may_go(present, brake, dt_s)

@@ -19,10 +19,12 @@ from arx_x5_driver.controller import Controller
 from arx_x5_driver.kinematics import Kinematics, SdkKinematics
 from arx_x5_driver.limits import LIMITS
 from arx_x5_driver.parameters import DriverParameters
-from arx_x5_driver.rules import REJECTIONS
+from arx_x5_driver.rules import CLIP, STOP, default_actions
 from arx_x5_driver.se3 import Pose, quaternion_from_rpy, rpy_from_quaternion
+from arx_x5_driver.state import ENABLED, State
 
 PERIOD_S = 0.005
+PAUSE_S = 0.09  # after this long without a command the controller takes the arm to stand still
 START = np.array([0.0, 1.2, 1.3, 0.6, 0.0, 0.0])
 
 
@@ -32,6 +34,7 @@ class GantryKinematics:
     ORIGIN = np.array([0.35, -0.18, 0.1])
     REACH_M = 0.5
     body = Body((), [0.0] * 6)
+    levers_m = (0.15, 0.15, 0.15, 0.0, 0.0, 0.0)
 
     def forward(self, joints: np.ndarray) -> Pose:
         return Pose(self.ORIGIN + 0.15 * joints[:3], quaternion_from_rpy(*joints[3:]))
@@ -61,6 +64,7 @@ class Rig:
     arm: LoopbackArm = field(init=False)
     commands: list[tuple[float, ArmCommand]] = field(default_factory=list)
     frozen: ArmState | None = None
+    actions: dict[str, str] = field(default_factory=default_actions)
 
     def __post_init__(self) -> None:
         self.arm = LoopbackArm(START, gripper_width=0.04, lag_s=0.02, clock=lambda: self.now_s)
@@ -84,7 +88,7 @@ class Rig:
 
     def enable(self) -> None:
         self.run(2 * PERIOD_S)
-        self.controller.enable()
+        self.controller.enable(self.now_s)
         self.run(2 * PERIOD_S)
 
     def freeze_feedback(self) -> None:
@@ -100,6 +104,8 @@ class Witness:
     FRACTION = 0.4
     ACCELERATION = np.array([15.0] * 6 + [1.5])
     JERK = np.array([600.0] * 6 + [60.0])
+    ACCELERATION_M_S2 = 40.0
+    JERK_M_S3 = 2000.0
     # The end effector's limits with the tolerances that the README states.
     LOWEST = np.array([0.05, -0.55, -np.inf]) - 0.004
     HIGHEST = np.array([0.75, 0.55, 0.75]) + 0.004
@@ -112,13 +118,14 @@ class Witness:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self.offered = 0
+        self.rejected = 0
         self.accepted_steps = 0
         self._sent: list[tuple[float, ArmCommand]] = []  # since the arm was enabled, after where it stood then
 
     def enable(self) -> None:
         """Enable the arm, or raise what the controller raises; commands count from where it stands."""
         enabled = self.rig.controller.state.value in ("active", "holding")
-        self.rig.controller.enable()
+        self.rig.controller.enable(self.rig.now_s)
         if not enabled:
             self.check()
             state = self.measured()
@@ -140,8 +147,14 @@ class Witness:
             after = rig.snapshot()
             expected = {**before.rule_counts, rejection.rule: before.rule_counts[rejection.rule] + 1}
             assert after.rule_counts == expected
-            assert after.state is before.state
+            stopped = rig.actions[rejection.rule] == STOP and before.state in ENABLED
+            assert after.state is (State.STOPPED if stopped else before.state)
+            self.rejected += 1
         else:
+            after = rig.snapshot()
+            borne = [rule for rule, count in before.rule_counts.items() if after.rule_counts[rule] != count]
+            assert all(rig.actions[rule] == CLIP for rule in borne)
+            assert sum(after.rule_counts.values()) == sum(before.rule_counts.values()) + len(borne)
             self.accepted_steps += len(chunk)
             assert rig.controller.state.value == "active"
 
@@ -166,7 +179,7 @@ class Witness:
         self.check()
         snapshot = self.rig.snapshot()
         assert snapshot.chunks_accepted + snapshot.chunks_rejected == self.offered
-        assert sum(snapshot.rule_counts[rule] for rule in REJECTIONS) == snapshot.chunks_rejected
+        assert snapshot.chunks_rejected == self.rejected
         schedule = self.rig.controller.schedule
         counted = schedule.executed + schedule.dropped + schedule.superseded + schedule.pending
         assert counted == self.accepted_steps
@@ -187,16 +200,23 @@ class Witness:
         low, high = np.array([*limits.position_min, 0.0]), np.array([*limits.position_max, limits.gripper_width_max])
         assert (q >= np.minimum(low, q[0]) - eps).all()
         assert (q <= np.maximum(high, q[0]) + eps).all()
+        paused = elapsed_s[:, 0] > PAUSE_S
         v_max = self.FRACTION * np.array([*limits.velocity_max, limits.gripper_velocity_max])
         assert (np.abs(v) <= v_max + eps).all()
         assert (np.abs(np.diff(q, axis=0)) <= v_max * elapsed_s + eps).all()
-        assert (np.abs(np.diff(v, axis=0)) <= self.ACCELERATION * elapsed_s + eps).all(), "acceleration"
+        # In a pause the arm stands still by itself: the motion begins anew from there.
+        dv, da = v[1:] - np.where(paused[:, np.newaxis], 0.0, v[:-1]), np.diff(a, axis=0)
+        da[paused] = a[1:][paused]
+        assert (np.abs(dv) <= self.ACCELERATION * elapsed_s + eps).all(), "acceleration"
         assert (np.abs(a) <= self.ACCELERATION[:6] + eps).all()
-        assert (np.abs(np.diff(a, axis=0)) <= self.JERK[:6] * elapsed_s + eps).all(), "jerk"
+        assert (np.abs(da) <= self.JERK[:6] * elapsed_s + eps).all(), "jerk"
         # Accelerations are what velocities do: after a pause motion goes on as if two periods had passed.
         moved_s = np.minimum(elapsed_s, 2.0 * PERIOD_S)
-        mean = np.diff(v, axis=0)[:, :6] / moved_s
-        assert (np.abs(mean - 0.5 * (a[1:] + a[:-1])) <= 0.25 * self.JERK[:6] * moved_s + 1e-6).all()
+        mean = dv[:, :6] / moved_s
+        assert (np.abs(mean - (a[1:] - 0.5 * da)) <= 0.25 * self.JERK[:6] * moved_s + 1e-6).all()
+        levers_m = np.array(self.rig.kinematics.levers_m)
+        assert (np.abs(a) @ levers_m <= self.ACCELERATION_M_S2 + 1e-6).all(), "the end effector is accelerated"
+        assert (np.abs(da) @ levers_m <= self.JERK_M_S3 * elapsed_s[:, 0] + 1e-6).all(), "and jerked"
         self.check_tool(q[:, :6], np.diff(times_s))
 
     def check_tool(self, joints: np.ndarray, elapsed_s: np.ndarray) -> None:
@@ -242,7 +262,7 @@ def make_rig() -> Callable[..., Rig]:
     def make(kinematics: Kinematics | None = None, **parameters: Any) -> Rig:
         kinematics = kinematics or GantryKinematics()
         config = replace(DriverParameters(), **parameters).controller_config()
-        return Rig(Controller(config, kinematics), kinematics)
+        return Rig(Controller(config, kinematics), kinematics, actions=dict(config.actions))
 
     return make
 

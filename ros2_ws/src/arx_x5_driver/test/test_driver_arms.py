@@ -120,13 +120,27 @@ def test_dry_run_sends_nothing() -> None:
     ("parameters", "kind"),
     [
         ({"arm": "sdk"}, IsolatedArm),
-        ({"arm": "sdk", "isolate_arm": False}, Arx5SdkArm),
         ({"arm": "loopback"}, IsolatedArm),
         ({"arm": "loopback", "isolate_arm": False}, FaultyArm),
     ],
 )
 def test_parameters_select_the_arm(parameters: dict[str, Any], kind: type) -> None:
     assert isinstance(make_arm(replace(DriverParameters(), **parameters)), kind)
+
+
+def test_parameters_reach_the_real_arm() -> None:
+    parameters = DriverParameters(
+        rate_hz=100.0,
+        following_error_rad=0.2,
+        torque_on_error_rad=0.05,
+        gravity_m_s2=[0.0, 9.8, 0.0],
+    )
+    isolated = make_arm(parameters)
+    assert isinstance(isolated, IsolatedArm)
+    arm = isolated._factory()
+    assert isinstance(arm, Arx5SdkArm)
+    assert (arm._period_s, arm._following_error_rad, arm._torque_on_error_rad) == (0.01, 0.2, 0.05)
+    np.testing.assert_array_equal(arm._gravity_m_s2, [0.0, 9.8, 0.0])
 
 
 def test_the_loopback_arm_starts_where_it_is_told() -> None:
@@ -142,6 +156,8 @@ def test_the_loopback_arm_starts_where_it_is_told() -> None:
     ("parameters", "message"),
     [
         ({"arm": "sdk", "on_shutdown": "hold"}, "X5_umi must not be left with torque"),
+        ({"arm": "sdk", "isolate_arm": False}, "isolate_arm must be true for arm sdk"),
+        ({"arm": "sdk", "gravity_m_s2": [0.0, -9.807]}, "gravity_m_s2 needs 3 numbers"),
         ({"arm": "loopback", "loopback_position_rad": [0.0]}, "6 joints"),
     ],
 )
@@ -155,7 +171,7 @@ def test_unfit_parameters_are_heard_of_in_the_driver(parameters: dict[str, Any],
     [
         ({}, "held for 0.5 s, then damped"),
         ({"on_shutdown": "hold"}, "stay as they are"),
-        ({"dry_run": True}, "nothing"),
+        ({"dry_run": True}, "nothing was sent; a real one is damped, no longer carries itself, and sinks"),
     ],
 )
 def test_the_operator_is_told_what_becomes_of_the_arm(parameters: dict[str, Any], words: str) -> None:

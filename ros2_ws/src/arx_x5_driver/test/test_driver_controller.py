@@ -15,7 +15,7 @@ from arx_x5_driver.controller import Controller
 from arx_x5_driver.kinematics import SdkKinematics
 from arx_x5_driver.parameters import DriverParameters
 from arx_x5_driver.rules import NOT_ENABLED
-from arx_x5_driver.state import RequestRefusedError, State
+from arx_x5_driver.state import RequestRefusedError, Snapshot, State
 
 Make = Callable[..., Any]
 
@@ -30,7 +30,7 @@ def test_life_cycle(make_rig: Make) -> None:
     assert "not enabled yet" in rig.snapshot().reason
     rig.run(0.1)
     assert not rig.commands
-    rig.controller.enable()
+    rig.controller.enable(rig.now_s)
     assert rig.controller.state is State.HOLDING
     rig.run(0.1)
     rig.controller.deactivate()
@@ -40,6 +40,32 @@ def test_life_cycle(make_rig: Make) -> None:
     assert len(rig.commands) == sent
     rig.controller.cleanup()
     assert rig.controller.state is State.UNCONFIGURED
+
+
+def counted(snapshot: Snapshot) -> dict[str, int]:
+    return {rule: count for rule, count in snapshot.rule_counts.items() if count}
+
+
+def run_into_motion(rig: Any, make_chunk: Make) -> None:
+    """Enable the arm and move it at 10 cm/s."""
+    rig.enable()
+    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
+    moving = chunk.positions[0] + np.linspace(0.0, 0.16, 16)[:, np.newaxis] * [0.0, 1.0, 0.0]
+    rig.controller.offer(replace(chunk, positions=moving), rig.now_s)
+    rig.run(0.3)
+    assert speed(rig) > 0.3
+
+
+def test_activation_does_not_take_up_an_old_motion(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig()
+    run_into_motion(rig, make_chunk)
+    rig.controller.deactivate()  # the arm hangs: nobody ticks any more
+    rig.arm = type(rig.arm)(rig.arm.read().position + 0.3, 0.01, 0.02, clock=lambda: rig.now_s)
+    rig.now_s += 0.02
+    rig.controller.activate()
+    sent = len(rig.commands)
+    rig.run(0.5)
+    assert len(rig.commands) == sent
 
 
 def test_enabling_holds_where_the_arm_is_measured(make_rig: Make) -> None:
@@ -113,7 +139,6 @@ def test_stop_brakes_then_sends_nothing_and_latches(make_rig: Make, make_chunk: 
     rig.controller.stop("stop was called")
     rig.run(0.3)
     assert speed(rig) == 0.0
-    assert not rig.controller.moving
     sent = len(rig.commands)
     with pytest.raises(ChunkRejectedError) as rejection:
         rig.controller.offer(make_chunk(rig.now_s, rig.pose, sequence=2), rig.now_s)
@@ -122,7 +147,7 @@ def test_stop_brakes_then_sends_nothing_and_latches(make_rig: Make, make_chunk: 
     assert rig.controller.state is State.STOPPED
     assert rig.snapshot().reason == "stop was called"
     assert len(rig.commands) == sent
-    rig.controller.enable()
+    rig.controller.enable(rig.now_s)
     rig.controller.offer(make_chunk(rig.now_s, rig.pose, sequence=3), rig.now_s)
     assert rig.controller.state is State.ACTIVE
 
@@ -135,7 +160,7 @@ def test_enable_after_the_arm_was_put_elsewhere_starts_from_there(make_rig: Make
     rig.run(0.3)
     rig.arm = type(rig.arm)(rig.arm.read().position + 0.3, 0.01, 0.02, clock=lambda: rig.now_s)
     rig.run(0.5)
-    rig.controller.enable()
+    rig.controller.enable(rig.now_s)
     rig.run(0.1)
     np.testing.assert_allclose(rig.commands[-1][1].position, rig.arm.read().position)
 
@@ -154,11 +179,35 @@ def test_frozen_feedback_is_a_fault_until_enabled_again(make_rig: Make, make_chu
     rig.run(0.3)
     assert speed(rig) == 0.0
     with pytest.raises(RequestRefusedError, match="no fresh measurements"):
-        rig.controller.enable()
+        rig.controller.enable(rig.now_s)
     rig.frozen = None
     rig.run(0.02)
     assert rig.controller.state is State.FAULT
-    rig.controller.enable()
+    rig.controller.enable(rig.now_s)
+    assert rig.controller.state is State.HOLDING
+
+
+def test_old_stamps_in_turn_are_no_feedback(make_rig: Make) -> None:
+    rig = make_rig()
+    rig.enable()
+    old = [replace(rig.arm.read(), stamp_s=rig.now_s - age_s) for age_s in (0.005, 0.01)]
+    for i in range(40):
+        rig.frozen = old[i % 2]
+        rig.run(0.005)
+    assert rig.controller.state is State.FAULT
+    assert counted(rig.snapshot()) == {"feedback_timeout": 1}
+
+
+def test_activation_forgets_the_clock_of_the_arm(make_rig: Make) -> None:
+    """A simulation may begin anew."""
+    rig = make_rig()
+    rig.run(0.02)
+    rig.controller.deactivate()
+    rig.controller.activate()
+    rig.frozen = replace(rig.arm.read(), stamp_s=1.0)
+    rig.now_s += 1.0
+    rig.run(0.005)
+    rig.controller.enable(rig.now_s)
     assert rig.controller.state is State.HOLDING
 
 
@@ -175,11 +224,30 @@ def test_measurements_that_are_not_numbers_are_none(make_rig: Make) -> None:
 def test_no_measurement_at_all(make_rig: Make) -> None:
     rig = make_rig()
     with pytest.raises(RequestRefusedError, match="no fresh measurements"):
-        rig.controller.enable()
+        rig.controller.enable(rig.now_s)
     rig.enable()
     for i in range(1, 60):
         rig.controller.tick(rig.now_s + 0.005 * i, None)
     assert rig.controller.state is State.FAULT
+
+
+def test_enable_is_refused_after_a_pause_of_the_loop(make_rig: Make) -> None:
+    rig = make_rig()
+    rig.run(0.02)
+    with pytest.raises(RequestRefusedError, match="no fresh measurements"):
+        rig.controller.enable(rig.now_s + 100.0)
+
+
+@pytest.mark.parametrize(("velocity", "refused"), [(0.05, False), (-0.2, True), (np.nan, True)])
+def test_enable_is_refused_while_a_joint_moves(make_rig: Make, velocity: float, refused: bool) -> None:
+    rig = make_rig()
+    rig.frozen = replace(rig.arm.read(), velocity=np.array([0.0, 0.0, 0.0, velocity, 0.0, 0.0]))
+    rig.run(0.005)
+    if refused:
+        with pytest.raises(RequestRefusedError, match="joint4 is measured to move at"):
+            rig.controller.enable(rig.now_s)
+    else:
+        rig.controller.enable(rig.now_s)
 
 
 def test_enable_is_refused_with_a_joint_outside_its_limits(make_rig: Make) -> None:
@@ -187,7 +255,7 @@ def test_enable_is_refused_with_a_joint_outside_its_limits(make_rig: Make) -> No
     rig.arm = type(rig.arm)(np.array([0.0, -0.2, 0.0, 0.0, 0.0, 0.0]), 0.0, 0.0, clock=lambda: rig.now_s)
     rig.run(0.02)
     with pytest.raises(RequestRefusedError, match="joint2 is measured at -0.200 rad, outside its limits"):
-        rig.controller.enable()
+        rig.controller.enable(rig.now_s)
 
 
 def test_a_joint_slightly_outside_its_limits_is_not_pulled_in_by_enabling(make_rig: Make, make_chunk: Make) -> None:
@@ -219,6 +287,8 @@ def test_home_is_slow_and_refuses_chunks(make_rig: Make, make_chunk: Make) -> No
         rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
     rig.run(1.2)
     assert rig.snapshot().reason == "at the home position"
+    rig.controller.offer(make_chunk(rig.now_s, rig.pose, widths=np.full(16, 0.04)), rig.now_s)
+    assert rig.snapshot().reason == "executing chunks"
     np.testing.assert_allclose(rig.arm.read().position, [0.1, 0.8, 0.9, 0.2, 0.0, 0.0], atol=2e-3)
     assert max(np.abs(command.velocity).max() for _, command in rig.commands) < 0.51
 
@@ -258,6 +328,80 @@ def test_a_pause_of_the_loop_causes_no_jump(make_rig: Make, make_chunk: Make) ->
     rig.run(0.005)
     after = rig.commands[-1][1]
     assert np.abs(after.position - before.position).max() < 0.01 * 5.5 * 0.4 + 1e-9
+
+
+@pytest.mark.parametrize("pause_s", [0.1, 0.5])
+def test_after_a_pause_in_which_the_arm_stood_still_it_starts_from_rest(
+    make_rig: Make, make_chunk: Make, pause_s: float
+) -> None:
+    rig = make_rig()
+    run_into_motion(rig, make_chunk)
+    before = rig.commands[-1][1]
+    rig.now_s += pause_s - 0.005
+    rig.run(0.005)
+    after = rig.commands[-1][1]
+    assert rig.controller.state is State.ACTIVE
+    assert np.abs(after.velocity).max() <= 0.5 * 600.0 * 0.01**2 + 1e-9
+    assert np.abs(after.position - before.position).max() <= 600.0 * 0.01**3 / 6 + 1e-9
+    rig.run(0.3)
+    assert speed(rig) > 0.3
+
+
+def test_a_short_delay_of_the_loop_does_not_stop_the_motion(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig()
+    run_into_motion(rig, make_chunk)
+    rig.now_s += 0.07
+    rig.run(0.005)
+    assert speed(rig) > 0.3
+
+
+def test_a_stopped_arm_is_told_to_stand_after_a_pause_in_its_braking(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig()
+    run_into_motion(rig, make_chunk)
+    rig.controller.stop("stop was called")
+    rig.run(0.01)
+    rig.now_s += 0.2
+    rig.run(0.01)
+    assert rig.commands[-1][0] == pytest.approx(rig.now_s - 0.005)
+    assert not rig.commands[-1][1].moves
+
+
+@pytest.mark.parametrize(("action", "state"), [("reject", State.HOLDING), ("stop", State.STOPPED)])
+def test_a_policy_that_falls_silent_is_not_followed_for_long(
+    make_rig: Make, make_chunk: Make, action: str, state: State
+) -> None:
+    rig = make_rig(chunk_timeout_s=0.5, rule_chunk_timeout=action)
+    run_into_motion(rig, make_chunk)
+    rig.run(0.19)
+    assert rig.controller.state is State.ACTIVE
+    rig.run(0.02)
+    assert rig.controller.state is state
+    assert rig.snapshot().reason == "no valid chunk followed chunk 1 within 0.5 s"
+    rig.run(0.3)
+    assert speed(rig) == 0.0
+    assert counted(rig.snapshot()) == {"chunk_timeout": 1}
+    snapshot = rig.snapshot()
+    assert snapshot.steps_executed + snapshot.steps_dropped + snapshot.steps_superseded == 16
+    assert snapshot.steps_superseded > 5
+
+
+def test_chunks_may_be_followed_to_their_ends(make_rig: Make, make_chunk: Make) -> None:
+    rig = make_rig(chunk_timeout_s=0.0)
+    rig.enable()
+    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
+    rig.controller.offer(replace(chunk, times_s=rig.now_s + 0.3 * np.arange(1, 17)), rig.now_s)
+    rig.run(4.7)
+    assert rig.controller.state is State.ACTIVE
+
+
+def test_faults_of_the_arm_count_once_each(make_rig: Make) -> None:
+    rig = make_rig()
+    rig.controller.fault("the arm failed", "arm_error")
+    rig.controller.fault("the arm failed", "arm_error")
+    assert counted(rig.snapshot()) == {"arm_error": 1}
+    rig.enable()
+    rig.controller.fault("the arm failed", "arm_error")
+    assert counted(rig.snapshot()) == {"arm_error": 2}
 
 
 def test_unreachable_targets_brake_and_are_counted(make_rig: Make, make_chunk: Make) -> None:
@@ -322,6 +466,10 @@ def test_real_kinematics_follow_a_chunk(make_rig: Make, make_chunk: Make, sdk_ki
         ({"home_position_rad": [0.0]}, "home_position"),
         ({"workspace_min_m": [0.0, 0.0]}, "workspace_min_m needs 3 numbers"),
         ({"workspace_min_m": [0.0, 0.0, 2.0]}, "is not below"),
+        ({"gripper_keypoints_m": []}, "the gripper needs keypoints"),
+        ({"gripper_keypoints_m": [0.0, 0.0, float("nan")]}, "the gripper needs keypoints"),
+        ({"table_height_m": 0.74}, "the table with its clearance, 0.76 m, is not below"),
+        ({"feedback_timeout_s": 0.01, "rate_hz": 100.0}, "feedback_timeout_s 0.01 is shorter than two control periods"),
         ({"arm_model": "X9"}, "unknown arm model"),
     ],
 )

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -214,9 +215,11 @@ class RecordingArm(LoopbackArm):
     def __init__(self) -> None:
         super().__init__(START)
         self.commands: list[ArmCommand] = []
+        self.hang_s = 0.0
 
     def command(self, command: ArmCommand) -> None:
         self.commands.append(command)
+        time.sleep(self.hang_s)
 
 
 @pytest.fixture
@@ -252,6 +255,28 @@ def test_an_arm_in_motion_whose_driver_falls_silent_stands_still(served: Any) ->
     assert len(arm.commands) == 2
 
 
+@pytest.mark.parametrize("hang_s", [0.0, 0.3])
+def test_an_arm_in_motion_whose_driver_gave_up_stands_still(served: Any, hang_s: float) -> None:
+    """After a fault it still asks, but its commands to brake may have waited too long behind a call that hung."""
+    arm, channel, _ = served
+    arm.hang_s = hang_s
+    channel.send(records.pack_command(goal(0.2, speed=0.5), time.monotonic()))
+    wait_for(lambda: len(arm.commands) == 1)
+    arm.hang_s = 0.0
+    if hang_s:
+        channel.send(records.pack_command(goal(0.21, speed=0.1), time.monotonic()))
+        channel.send(records.pack_command(goal(0.21), time.monotonic()))
+    channel.setblocking(False)
+    deadline_s = time.monotonic() + 5.0
+    while len(arm.commands) < 2 and time.monotonic() < deadline_s:
+        with suppress(BlockingIOError):
+            channel.send(records.POLL)
+        time.sleep(0.005)
+    moving, held = arm.commands
+    assert moving.moves and not held.moves
+    np.testing.assert_array_equal(held.position, 0.2)
+
+
 def test_of_commands_that_piled_up_only_the_newest_counts_and_no_old_one(served: Any) -> None:
     arm, channel, _ = served
     channel.send(records.pack_command(goal(0.9), time.monotonic() - 0.2))
@@ -262,6 +287,17 @@ def test_of_commands_that_piled_up_only_the_newest_counts_and_no_old_one(served:
     channel.send(records.pack_command(goal(0.3), time.monotonic()))
     wait_for(lambda: len(arm.commands) == 1)
     np.testing.assert_array_equal(arm.commands[0].position, 0.3)
+
+
+def test_a_command_that_comes_with_the_goodbye_does_not_move(served: Any) -> None:
+    arm, channel, thread = served
+    arm.hang_s = 0.1
+    channel.send(records.pack_command(goal(0.1), time.monotonic()))
+    wait_for(lambda: len(arm.commands) == 1)
+    channel.send(records.pack_command(goal(0.2, speed=0.5), time.monotonic() + 0.1))
+    channel.send(records.CLOSE)
+    thread.join(5.0)
+    assert [command.moves for command in arm.commands] == [False, False]
 
 
 @pytest.mark.parametrize("ending", ["goodbye", "end of the channel"])

@@ -142,6 +142,11 @@ def test_starts_stopped_and_publishes_what_it_measures(rig: Rig) -> None:
     assert rig.newest[PoseStamped].header.frame_id == "base_link"
     diagnostics = rig.newest[DiagnosticArray].status[0]
     assert diagnostics.name == "arx_x5_driver: control loop"
+    # The same as in the status, by the same names.
+    own = {"header", "reason", "limit_names", "limit_counts"}
+    limits = {f"limit_{name}" for name in rig.newest[DriverStatus].limit_names}
+    expected = {name for name in DriverStatus.get_fields_and_field_types() if name not in own} | limits
+    assert {pair.key for pair in diagnostics.values} == expected | {"loop_work_p50", "loop_realtime"}
     assert JointTrajectory not in rig.newest
 
 
@@ -186,6 +191,7 @@ def test_bad_chunks_are_rejected_with_a_reason(rig: Rig) -> None:
     assert rejections(status) == {"not_finite": 1, "stale": 1, "length": 1}
     assert status.state == "holding"
     assert status.chunks_accepted == 0
+    assert status.last_rejection.startswith("length:")
     rig.wait(lambda: "length:" in str(rig.newest.get(DiagnosticArray)))
 
 
@@ -195,7 +201,9 @@ def test_stop_latches_until_enabled(rig: Rig) -> None:
     rig.send_chunk(sequence=1)
     rig.wait_for_state("active")
     assert not rig.call("home").success
-    assert rig.call("stop").success
+    answer = rig.call("stop")
+    assert answer.success
+    assert answer.message == "at rest until enable is called; stopped: stop was called"
     assert rig.status().state == "stopped"
     rig.send_chunk(sequence=2)
     rig.wait(lambda: rig.newest[DriverStatus].chunks_rejected == 1)
@@ -274,6 +282,15 @@ def test_after_a_crash_of_the_arms_process_the_node_can_be_configured_again(cont
     rig.close()
 
 
+def test_a_blind_guard_is_reported(context: Context) -> None:
+    rig = Rig(context, enable_on_activate=True, guard="hold")
+    rig.wait_for_state("holding")
+    rig.wait(lambda: DiagnosticArray in rig.newest)
+    rig.send_chunk(sequence=1)
+    rig.wait(lambda: "the guard hears no divergence" in rig.newest[DiagnosticArray].status[0].message)
+    rig.close()
+
+
 def test_commands_are_stamped_with_their_periods(rig: Rig) -> None:
     """So that who listens can tell speed and acceleration."""
     rig.wait_for_state("stopped")
@@ -292,6 +309,11 @@ def test_commands_are_stamped_with_their_periods(rig: Rig) -> None:
     difference = np.diff(positions, axis=0)[normal] / np.diff(stamps)[normal, np.newaxis]
     assert np.abs(difference).max() > 0.02
     np.testing.assert_allclose(difference, velocities[1:][normal], atol=0.02)
+    # What a joint_trajectory_controller asks of a message: its joints, numbers for each, and an end that is to come.
+    last = commands[-1].points[-1]
+    assert set(commands[-1].joint_names) == {*(f"joint{i}" for i in range(1, 7)), "gripper"}
+    assert len(last.positions) == len(last.velocities) == len(last.accelerations) == 7
+    assert (last.time_from_start.sec, last.time_from_start.nanosec) == (0, 20_000_000)
 
 
 def test_deactivation_and_activation(context: Context) -> None:
@@ -300,6 +322,9 @@ def test_deactivation_and_activation(context: Context) -> None:
     rig.driver.trigger_deactivate()
     rig.wait_for_state("inactive")
     assert not rig.call("enable").success
+    answer = rig.call("stop")
+    assert not answer.success
+    assert "the driver is inactive" in answer.message
     rig.driver.trigger_activate()
     rig.wait_for_state("holding")
     rig.driver.wind_down()

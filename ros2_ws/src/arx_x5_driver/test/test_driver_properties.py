@@ -2,7 +2,8 @@
 """Whatever comes in, no command breaks a limit, and everything that was rejected is counted exactly once.
 
 Hypothesis chooses the kinds of events and a seed for each; numpy makes the many numbers of an event from its seed,
-which is fast enough for thousands of cases. The profile `ci` has thirty times as many as the default one.
+which is fast enough for thousands of cases. The profile `ci` has thirty times as many as the default one. Limits are
+the default ones; what else the parameters leave to choose is drawn, too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.guard import MODES
+from arx_x5_driver.rules import RULES
 from arx_x5_driver.state import RequestRefusedError, State
 
 LOW_START = np.array([0.0, 0.92, 0.80, -0.96, 0.0, 0.0])  # of the X5: 5.5 cm above the table, looking down
@@ -126,10 +129,31 @@ def request(witness: Any, random: Random) -> None:
         assert name == "enable" or controller.state is not State.HOLDING
 
 
-EVENTS = {"flood": flood, "back": back, "freeze": freeze, "request": request}
+def diverge(witness: Any, random: Random) -> None:
+    witness.rig.controller.report_divergence(random.choice([0.0, 0.33, 1.0, np.nan]), witness.rig.now_s)
 
-chunks = st.tuples(st.sampled_from(sorted(CHUNKS)), st.integers(0, 2**16))
-events = st.tuples(st.sampled_from(sorted(EVENTS)), st.integers(0, 2**16))
+
+EVENTS = {"flood": flood, "back": back, "freeze": freeze, "request": request, "diverge": diverge}
+
+
+def parameters(seed: int) -> dict[str, Any]:
+    """What is done where rules are broken, and how chunks are executed; 0: the defaults."""
+    random = np.random.default_rng(seed)
+    if not seed:
+        return {}
+    changed = [rule for rule in RULES if len(rule.actions) > 1 and random.random() < 0.3]
+    return {
+        "blend_s": float(random.choice([0.0, 0.15, 0.6])),
+        "action_latency_s": float(random.choice([-1.0, 0.0, 0.1])),
+        "tracking_bandwidth_rad_s": float(random.choice([10.0, 30.0, 60.0])),
+        "guard": str(random.choice(MODES)),
+        **{f"rule_{rule.name}": str(random.choice(rule.actions)) for rule in changed},
+    }
+
+
+seeds = st.integers(0, 2**16)
+chunks = st.tuples(st.sampled_from(sorted(CHUNKS)), seeds)
+events = st.tuples(st.sampled_from(sorted(EVENTS)), seeds)
 
 
 def live(witness: Any, story: list[tuple[str, int]], longest_s: float, steady: bool) -> None:
@@ -145,15 +169,24 @@ def live(witness: Any, story: list[tuple[str, int]], longest_s: float, steady: b
     witness.audit()
 
 
-@settings(max_examples=settings().max_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(chunks | chunks | events, max_size=5), st.booleans())
-def test_no_command_breaks_a_limit(make_witness: Any, story: list[tuple[str, int]], steady: bool) -> None:
-    live(make_witness(), story, 0.15, steady)
+STORIES, REAL_STORIES = 5, 2  # times the profile's number of examples
 
 
-@settings(max_examples=settings().max_examples // 2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(chunks, min_size=1, max_size=3))
+@settings(max_examples=STORIES * settings().max_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(chunks | chunks | events, max_size=5), st.booleans(), seeds | st.just(0))
+def test_no_command_breaks_a_limit(make_witness: Any, story: list[tuple[str, int]], steady: bool, drawn: int) -> None:
+    live(make_witness(**parameters(drawn)), story, 0.15, steady)
+
+
+@settings(
+    max_examples=REAL_STORIES * settings().max_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(st.lists(chunks | chunks | events, min_size=1, max_size=4), st.booleans(), seeds | st.just(0))
 def test_no_command_breaks_a_limit_with_the_real_kinematics(
-    make_witness: Any, sdk_kinematics: Any, story: list[tuple[str, int]]
+    make_witness: Any, sdk_kinematics: Any, story: list[tuple[str, int]], steady: bool, drawn: int
 ) -> None:
-    live(make_witness(sdk_kinematics, LOW_START), story, 0.25, True)
+    live(make_witness(sdk_kinematics, LOW_START, **parameters(drawn)), story, 0.2, steady)
+
+
+def test_there_are_twenty_thousand_stories_in_ci() -> None:
+    assert (STORIES + REAL_STORIES) * settings.get_profile("ci").max_examples >= 20_000

@@ -122,13 +122,65 @@ def test_halt_returns_when_nothing_more_is_sent(
     runtime.enable()
     runtime.offer(make_chunk(time.monotonic(), sdk_kinematics.forward(START)), time.monotonic())
     time.sleep(0.4)
-    runtime.halt("test")
-    time.sleep(0.02)
+    said = runtime.halt("test")
     count = len(sent)
+    assert said == "at rest until enable is called; stopped: test"
+    commands = [command for command in sent if command is not None]
+    assert any(command.moves for command in commands)
+    assert not commands[-1].moves
     assert wait_for(lambda: len(sent) > count + 10)
     assert set(sent[count:]) == {None}
     with pytest.raises(ChunkRejectedError):
         runtime.offer(make_chunk(time.monotonic(), sequence=2), time.monotonic())
+
+
+def test_halt_says_what_is_true(
+    runtime: Runtime, arm: FragileArm, sdk_kinematics: SdkKinematics, make_chunk: Any
+) -> None:
+    runtime.enable()
+    runtime.offer(make_chunk(time.monotonic(), sdk_kinematics.forward(START)), time.monotonic())
+    assert wait_for(lambda: runtime._sent[1])
+    arm.broken = "command"
+    with pytest.raises(RequestRefusedError, match=r"not brought to rest within 0\.5 s; fault: the arm failed: no bus"):
+        runtime.halt("test")
+    arm.broken = ""
+    runtime.enable()
+    assert wait_for(lambda: not runtime._sent[1])
+    arm.broken = "read"
+    assert wait_for(lambda: state(runtime) is State.FAULT)
+    assert runtime.halt("test") == "at rest until enable is called; fault: the arm failed: no answer"
+    assert runtime.watch()[0].rule_counts["arm_error"] == 2
+    runtime.stop()
+    with pytest.raises(RequestRefusedError, match="the driver is inactive, it sends nothing"):
+        runtime.halt("test")
+
+
+def test_halt_waits_for_the_last_command_to_be_sent(
+    runtime: Runtime, arm: FragileArm, sdk_kinematics: SdkKinematics, make_chunk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only for the controller to have made it."""
+    runtime.enable()
+    runtime.offer(make_chunk(time.monotonic(), sdk_kinematics.forward(START)), time.monotonic())
+    assert wait_for(lambda: runtime._sent[1])
+    taken: list[ArmCommand] = []
+
+    def slow(command: ArmCommand) -> None:
+        time.sleep(0.02)
+        taken.append(command)
+
+    monkeypatch.setattr(arm, "command", slow)
+    runtime.halt("test")
+    count = len(taken)
+    assert not taken[-1].moves
+    time.sleep(0.05)
+    assert len(taken) == count
+
+
+def test_an_arm_without_a_loop_is_not_enabled(runtime: Runtime, arm: FragileArm) -> None:
+    arm._goal = np.zeros(3)  # the loop ends by a bug
+    assert wait_for(lambda: runtime.error is not None)
+    with pytest.raises(RequestRefusedError, match="the control loop does not run"):
+        runtime.enable()
 
 
 @pytest.mark.parametrize("broken", ["read", "command"])
@@ -200,6 +252,9 @@ def test_a_hanging_arm_is_a_fault(runtime: Runtime, arm: FragileArm) -> None:
     arm.hang()
     assert wait_for(lambda: state(runtime) is State.FAULT, timeout_s=10.0)
     assert "stuck" in runtime.watch()[0].reason
+    assert runtime.watch()[0].rule_counts["arm_error"] == 1
+    with pytest.raises(RequestRefusedError, match="the control loop does not run"):
+        runtime.enable()
 
 
 def test_a_call_that_hung_through_a_stop_commands_nothing(

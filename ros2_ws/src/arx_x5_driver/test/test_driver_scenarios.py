@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -79,6 +80,18 @@ def test_a_gentle_way_along_the_table_is_not_slowed(make_witness: Any, sdk_kinem
     run_chunk(witness, across, np.tile(start.quaternion, (16, 1)), 2.0)
     np.testing.assert_allclose(witness.rig.pose.position, across[-1], atol=2e-3)
     assert set(witness.rig.snapshot().rule_counts.values()) == {0}
+
+
+@pytest.mark.parametrize("gentle", [True, False])
+def test_the_end_effector_is_moved_as_gently_as_asked(make_witness: Any, sdk_kinematics: Any, gentle: bool) -> None:
+    asked = {"cartesian_acceleration_m_s2": 18.0, "cartesian_jerk_m_s3": 800.0} if gentle else {}
+    witness = make_witness(sdk_kinematics, LOW_START, **asked)
+    witness.ACCELERATION_M_S2, witness.JERK_M_S3 = 18.0, 800.0
+    assert run_straight(witness, (0.0, 0.07, 0.0), 2.0) > 0.25
+    counts = witness.rig.snapshot().rule_counts
+    assert (counts["cartesian_acceleration"] > 0) == (counts["cartesian_jerk"] > 0) == gentle
+    with nullcontext() if gentle else pytest.raises(AssertionError, match="the end effector is accelerated"):
+        witness.audit()
 
 
 def test_a_turned_gripper_keeps_its_fingers_off_the_table(make_witness: Any, sdk_kinematics: Any) -> None:
@@ -161,6 +174,25 @@ def test_what_is_done_about_a_rule_that_breaks_in_motion(make_witness: Any, acti
         assert snapshot.rule_counts["cartesian_speed"] == 1
         assert "chunk 1 broke rule 'cartesian_speed'" in snapshot.reason
     witness.audit()
+
+
+def test_what_the_guard_slows_breaks_no_rule(make_witness: Any) -> None:
+    """A chunk that is legal without the guard is with it, also while the arm makes up for what it was slowed."""
+    slow = {"guard": "slow", "guard_settle_s": 0.0, "guard_timeout_s": 0.4, "cartesian_speed_m_s": 0.2}
+    witness = make_witness(rule_cartesian_speed=STOP, **slow)
+    pose = witness.rig.pose
+    positions = pose.position + np.arange(1, 17)[:, np.newaxis] * [0.0, 0.006, 0.0]
+    run_chunk(witness, positions, np.tile(pose.quaternion, (16, 1)), 0.2)
+    assert witness.rig.snapshot().rule_counts["guard"] == 0
+    witness.rig.controller.report_divergence(1e6, witness.rig.now_s)
+    witness.run(0.4)
+    assert 70 <= witness.rig.snapshot().rule_counts["guard"] <= 81  # one in a period
+    assert positions[5][1] - witness.rig.pose.position[1] > 0.005
+    witness.run(0.9)
+    assert witness.rig.snapshot().state.value == "active"
+    np.testing.assert_allclose(witness.rig.pose.position, positions[14], atol=3e-3)
+    assert witness.rig.snapshot().rule_counts["cartesian_speed"] == 0
+    witness.check()
 
 
 def test_the_witness_sees_motion(make_witness: Any, make_chunk: Any) -> None:

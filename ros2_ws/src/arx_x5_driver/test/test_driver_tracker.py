@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arx_x5_driver.brake import Brake, Samples
-from arx_x5_driver.tracker import JointBounds, JointTracker
+from arx_x5_driver.tracker import JointBounds, JointTracker, SharedBounds
 
 BOUNDS = JointBounds(
     position_min=np.array([-1.0, 0.0]),
@@ -18,6 +18,7 @@ BOUNDS = JointBounds(
     acceleration_max=np.array([12.0, 1.0]),
     jerk_max=np.array([500.0, 40.0]),
 )
+SHARED = SharedBounds(levers_m=(0.5, 3.0), acceleration_max=4.0, jerk_max=150.0, stopping_time_s=0.3)
 EPS = 1e-9
 SAMPLES = Samples(np.linspace(0.0, 1.0, 50))
 targets = st.tuples(st.floats(-1e12, 1e12), st.floats(-1e12, 1e12)) | st.tuples(
@@ -27,9 +28,9 @@ moves = st.tuples(st.floats(0.0, 0.02), targets | st.none(), st.integers(1, 12))
 
 
 @settings(max_examples=round(1.5 * settings().max_examples), deadline=None)
-@given(st.lists(moves, max_size=6), st.floats(-1.0, 2.0), st.floats(2.0, 100.0))
-def test_limits_hold(steps: list, start: float, bandwidth: float) -> None:
-    tracker = JointTracker(BOUNDS, bandwidth)
+@given(st.lists(moves, max_size=6), st.floats(-1.0, 2.0), st.floats(2.0, 100.0), st.booleans())
+def test_limits_hold(steps: list, start: float, bandwidth: float, shared: bool) -> None:
+    tracker = JointTracker(BOUNDS, bandwidth, shared=[SHARED] if shared else [])
     tracker.reset([start, 0.05])
     track, periods_s = [tracker.motion], []
     for dt_s, target, repeat in steps:
@@ -51,6 +52,11 @@ def test_limits_hold(steps: list, start: float, bandwidth: float) -> None:
     assert (np.abs(np.diff(position, axis=0)) <= BOUNDS.velocity_max * elapsed_s + EPS).all()
     assert (np.abs(np.diff(velocity, axis=0)) <= BOUNDS.acceleration_max * elapsed_s + EPS).all()
     assert (np.abs(np.diff(acceleration, axis=0)) <= BOUNDS.jerk_max * elapsed_s + EPS).all()
+    if shared:
+        levers = np.array(SHARED.levers_m)
+        assert (np.abs(velocity) @ levers <= SHARED.velocity_max + EPS).all()
+        assert (np.abs(acceleration) @ levers <= SHARED.acceleration_max + 2 * EPS).all()
+        assert (np.abs(np.diff(acceleration, axis=0)) @ levers <= SHARED.jerk_max * elapsed_s[:, 0] + EPS).all()
 
 
 def test_brake_comes_to_exact_rest_in_time() -> None:
@@ -63,9 +69,21 @@ def test_brake_comes_to_exact_rest_in_time() -> None:
     assert not tracker.moving
 
 
+def test_what_joints_share_lets_them_rest_in_time() -> None:
+    tracker = JointTracker(BOUNDS, 30.0, shared=[SHARED])
+    for _ in range(60):
+        saturation = tracker.follow([2.0, 0.1], 0.005)
+    assert saturation.velocity
+    assert SHARED.of(tracker.motion.velocity) > 0.9 * SHARED.velocity_max
+    for _ in range(round(SHARED.stopping_time_s / 0.005) + 1):
+        tracker.brake(0.005)
+    assert not tracker.moving
+
+
+@pytest.mark.parametrize("shared", [[], [SHARED]])
 @pytest.mark.parametrize("jump", [0.01, 0.3, 2.5])
-def test_step_is_reached_without_overshoot(jump: float) -> None:
-    tracker = JointTracker(BOUNDS, 30.0)
+def test_step_is_reached_without_overshoot(jump: float, shared: list) -> None:
+    tracker = JointTracker(BOUNDS, 30.0, shared=shared)
     tracker.reset([-0.8, 0.05])
     track = []
     for _ in range(600):
@@ -135,6 +153,11 @@ def test_saturation_is_reported() -> None:
     assert far.velocity
     assert far.acceleration
     assert far.jerk
+    assert not far.shared_acceleration
+    assert not far.shared_jerk
+    shared = JointTracker(BOUNDS, 30.0, shared=[SHARED]).follow([1.9, 0.05], 0.005)
+    assert shared.shared_acceleration
+    assert shared.shared_jerk
     tracker.reset([0.0, 0.05])
     near = tracker.follow([1e-4, 0.05], 0.005)
     assert not near.velocity

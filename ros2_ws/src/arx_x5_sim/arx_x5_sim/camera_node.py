@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -16,8 +19,9 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from arx_x5_sim.camera import RenderingUnavailableError
 from arx_x5_sim.frame_loop import Frame, FrameLoop
-from arx_x5_sim.messages import camera_info_message, image_message, world_state_message
+from arx_x5_sim.messages import BASE_FRAME, camera_info_message, image_message, world_state_message
 from arx_x5_sim.parameters import SimCameraParameters
+from arx_x5_sim.scene import BLOCK_NAMES
 from arx_x5_sim.simulation import Simulation
 from uva_msgs.msg import WorldState
 from uva_msgs.srv import ResetWorld
@@ -57,6 +61,12 @@ class SimCamera(AutostartLifecycleNode):
         # A group of its own, because the callback may wait for the driver.
         group = MutuallyExclusiveCallbackGroup()
         self._service = self.create_service(ResetWorld, "sim/reset", self._reset, callback_group=group)
+        self._moves = [
+            self.create_subscription(
+                PoseStamped, f"sim/move_{name}", functools.partial(self._move_block, index), _STATE_QUEUE
+            )
+            for index, name in enumerate(BLOCK_NAMES)
+        ]
         self._diagnostics = DiagnosticsPublisher(self, "simulation", self._report, _DIAGNOSTICS_PERIOD_S)
         return TransitionCallbackReturn.SUCCESS
 
@@ -86,6 +96,8 @@ class SimCamera(AutostartLifecycleNode):
         """Close topics and the service."""
         self._diagnostics.destroy()
         self.destroy_service(self._service)
+        for subscription in self._moves:
+            self.destroy_subscription(subscription)
         for publisher in (self._images, self._infos, self._world_states):
             self.destroy_publisher(publisher)
         return TransitionCallbackReturn.SUCCESS
@@ -109,6 +121,14 @@ class SimCamera(AutostartLifecycleNode):
         else:
             response.message = "the arm is being driven, which a reset would make it jump against: call x5/stop"
         return response
+
+    def _move_block(self, index: int, goal: PoseStamped) -> None:
+        position, turn = goal.pose.position, goal.pose.orientation
+        pose = np.array([position.x, position.y, 2.0 * np.arctan2(turn.z, turn.w)])
+        if goal.header.frame_id == BASE_FRAME and np.isfinite(pose).all():
+            self._simulation.move_block(index, pose)
+        else:
+            self.get_logger().warning(f"{BLOCK_NAMES[index]} stays: {pose} in '{goal.header.frame_id}' is no place")
 
     def _report(self) -> Report:
         if self._error is not None:

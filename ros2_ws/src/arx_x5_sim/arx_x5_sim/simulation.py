@@ -71,6 +71,11 @@ class Simulation:
             self._commanded_s = time.monotonic()
             self._world.set_joint_targets(position, gripper_width, velocity)
 
+    def move_block(self, index: int, pose: Array) -> None:
+        """Puts a block at x, y, yaw (3,) while time goes on, as somebody's hand might."""
+        with self._lock:
+            self._world.set_block(index, pose)
+
     def look(self, view: World) -> float:
         """Makes `view`, a world of the caller's own, look like the present one; returns the time it is of."""
         with self._lock:

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import rclpy
+from geometry_msgs.msg import PoseStamped
 from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -63,6 +64,11 @@ class Client:
         future = client.call_async(request)
         self.wait_for(future.done)
         return future.result()
+
+    def send(self, topic, message):
+        publisher = self._node.create_publisher(type(message), topic, 1)
+        self.wait_for(publisher.get_subscription_count)
+        publisher.publish(message)
 
     def close(self):
         self._executor.shutdown()
@@ -142,3 +148,19 @@ def test_a_reset_needs_a_stopped_driver_and_leaves_the_arm_alone(model, client):
     client.wait_for(lambda: client.newest["x5/status"].state == "holding")
     joints = client.newest_after_now("x5/joint_states").position[:6]
     assert np.abs(np.array(joints) - start).max() < 5e-3
+
+
+def test_a_block_goes_where_it_is_put_while_the_arm_is_enabled(model, client):
+    client.wait_for(lambda: len(client.newest) == len(TOPICS))
+    still = client.newest["sim/world_state"].blocks[0].position
+    goal = PoseStamped()
+    goal.pose.position.x, goal.pose.position.y = 0.4, 0.6
+    goal.pose.orientation.z = goal.pose.orientation.w = np.sqrt(0.5)
+    goal.header.frame_id = "map"
+    client.send("sim/move_block_red", goal)  # that may be anywhere
+    goal.header.frame_id = "base_link"
+    client.send("sim/move_block_blue", goal)
+    client.wait_for(lambda: client.newest["sim/world_state"].blocks[1].position.y > 0.5)
+    red, blue = client.newest_after_now("sim/world_state").blocks
+    assert (red.position.x, red.position.y) == pytest.approx((still.x, still.y), abs=1e-3)
+    assert (blue.position.x, blue.position.y, blue.orientation.z) == pytest.approx((0.4, 0.6, np.sqrt(0.5)), abs=2e-3)

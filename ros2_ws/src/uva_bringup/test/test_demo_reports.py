@@ -34,6 +34,8 @@ STATISTICS = Statistics(
     steps_dropped=4,
     chunks_accepted=180,
     chunks_rejected=12,
+    divergence={"p50": 0.1, "p99": 0.3},
+    guard_holds=0,
 )
 
 
@@ -79,7 +81,7 @@ def test_table_shows_every_episode_and_every_number():
 
 
 def test_summary_has_the_agreed_keys_and_is_valid_json_without_measurements(tmp_path):
-    unmeasured = Statistics(0.0, {"inference": Percentiles(NAN, NAN)}, NAN, 0, 0, 0, 0)
+    unmeasured = Statistics(0.0, {"inference": Percentiles(NAN, NAN)}, NAN, 0, 0, 0, 0, {"p50": NAN}, 0)
     write_summary(make_summary(EPISODES, unmeasured), tmp_path / "summary.json")
     text = (tmp_path / "summary.json").read_text()
     assert "NaN" not in text
@@ -93,7 +95,7 @@ def test_summary_has_the_agreed_keys_and_is_valid_json_without_measurements(tmp_
 
 def test_statistics_count_only_what_happened_in_episodes():
     chunk = {"inference_time": SimpleNamespace(sec=0, nanosec=50_000_000)}
-    status = {"steps_dropped": 1, "chunks_accepted": 5, "chunks_rejected": 2}
+    status = {"steps_dropped": 1, "chunks_accepted": 5, "chunks_rejected": 2, "reason": "the world diverges"}
     diagnostics = SimpleNamespace(
         status=[
             SimpleNamespace(name="other", values=key_values(tokenizer_ms_p50=99)),
@@ -106,9 +108,17 @@ def test_statistics_count_only_what_happened_in_episodes():
     recording = MadeUpRecording(
         _uva_action_chunk=[(t + 0.08, message(t, **chunk)) for t in np.arange(90.0, 150.0, 0.2)],
         _x5_status=[
-            (t, message(t, steps_executed=10 * t, loop_period_error_p99=error, **status))
-            for t, error in ((95.0, 0.5), (101.0, NAN), (109.0, 0.0003), (139.0, 0.0004))
+            (t, message(t, state=state, steps_executed=10 * t, loop_period_error_p99=error, **status))
+            for t, state, error in (
+                (95.0, "active", 0.5),
+                (101.0, "active", NAN),
+                (105.0, "holding", 0.0002),
+                (106.0, "holding", 0.0002),
+                (109.0, "active", 0.0003),
+                (139.0, "active", 0.0004),
+            )
         ],
+        _uva_divergence=[(t, SimpleNamespace(data=0.001 * t)) for t in np.arange(90.0, 111.0)],
         _diagnostics=[(105.0, diagnostics)],
     )
     statistics = compute_statistics(recording, EPISODES)
@@ -119,6 +129,8 @@ def test_statistics_count_only_what_happened_in_episodes():
     assert statistics.loop_period_error_ms_p99 == pytest.approx(0.4)
     assert statistics.steps_executed == 380
     assert statistics.steps_dropped == 0
+    assert statistics.divergence["p50"] == pytest.approx(0.105)
+    assert statistics.guard_holds == 1
 
 
 def test_percentiles_of_nothing_are_not_a_number():

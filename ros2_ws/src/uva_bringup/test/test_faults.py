@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from uva_bringup.faults.commands import Command, Limits, Use, rest_after, use_of
 
@@ -21,23 +22,37 @@ LIMITS = Limits(
     position_max=np.full(7, 1.0),
     velocity=np.full(7, 2.0),
     acceleration=np.full(7, 10.0),
-    box_min=np.array([-0.5, -0.5, 0.02]),
+    jerk=np.full(7, 2500.0),
+    box_min=np.array([-0.5, -0.5, 0.0]),
     box_max=np.array([0.5, 0.5, 0.5]),
+    floor_m=0.02,
+    keypoints=np.array([[0.0, 0.0, 0.01], [0.0, 0.0, -0.01]]),
+    tool_m_s=0.4,
+    tool_rad_s=1.0,
 )
 
 
-def place(joints: np.ndarray) -> np.ndarray:
-    """A gantry: three joints are where the tool is, 10 cm above the table at rest."""
-    return np.array([0.0, 0.0, 0.1]) + 0.1 * joints[:3]
+def tools(joints: np.ndarray) -> np.ndarray:
+    """A gantry: three joints are where the tool is, 10 cm above the table at rest; one turns it."""
+    poses = np.tile(np.eye(4), (len(joints), 1, 1))
+    poses[:, :3, 3] = np.array([0.0, 0.0, 0.1]) + 0.1 * joints[:, :3]
+    poses[:, :3, :3] = Rotation.from_rotvec(joints[:, 3:4] * [0.0, 0.0, 0.4]).as_matrix()
+    return poses
 
 
 def moves(velocities: list[float], start_s: float = 50.0) -> list[Command]:
     """Commands in which all joints have these velocities, one after the other."""
-    position, commands = 0.0, []
+    position, before, commands = 0.0, 0.0, []
     for index, velocity in enumerate(velocities):
         position += velocity * PERIOD_S
-        commands.append(Command(start_s + index * PERIOD_S, np.full(7, position), np.full(7, velocity)))
+        acceleration, before = (velocity - before) / PERIOD_S, velocity
+        vectors = (np.full(7, value) for value in (position, velocity, acceleration))
+        commands.append(Command(start_s + index * PERIOD_S, *vectors))
     return commands
+
+
+def at_rest(position: np.ndarray, stamp_s: float = 1.0) -> Command:
+    return Command(stamp_s, position, np.zeros(7), np.zeros(7))
 
 
 def ramp(top: float, acceleration: float = 10.0) -> list[float]:
@@ -47,11 +62,12 @@ def ramp(top: float, acceleration: float = 10.0) -> list[float]:
 
 
 def test_what_keeps_the_limits_uses_at_most_all_of_them() -> None:
-    use = use_of(moves(ramp(1.5)), LIMITS, place)
+    use = use_of(moves(ramp(1.5)), LIMITS, tools)
     assert use.kept
-    assert (use.velocity, use.acceleration) == (pytest.approx(0.75), pytest.approx(1.0))
+    assert (use.velocity, use.acceleration, use.jerk) == pytest.approx((0.75, 1.0, 0.8))
+    assert use.tool == pytest.approx(max(1.5 * 0.1 * np.sqrt(3.0) / 0.4, 1.5 * 0.4 / 1.0), rel=1e-4)
     assert (use.beyond_rad, use.beyond_m, use.count) == (0.0, 0.0, len(ramp(1.5)))
-    assert use_of([], LIMITS, place) == Use(0.0, 0.0, 0.0, 0.0, 0)
+    assert use_of([], LIMITS, tools) == Use()
 
 
 @pytest.mark.parametrize(
@@ -60,26 +76,28 @@ def test_what_keeps_the_limits_uses_at_most_all_of_them() -> None:
         (moves(ramp(2.1)), "velocity", 1.05),
         (moves(ramp(1.0, acceleration=12.0)), "acceleration", 1.2),
         (moves([*ramp(1.0), 0.0, 0.5]), "acceleration", 10.0),
-        ([Command(1.0, np.full(7, 1.001), np.zeros(7))], "beyond_rad", 0.001),
-        ([Command(1.0, np.full(7, -1.0) * np.eye(7)[2], np.zeros(7))], "beyond_m", 0.02),
+        ([at_rest(np.zeros(7)), replace(at_rest(np.zeros(7), 1.003), acceleration=np.full(7, 9.0))], "jerk", 1.2),
+        ([at_rest(np.full(7, 1.001))], "beyond_rad", 0.001),
+        ([at_rest(-0.9 * np.eye(7)[2])], "beyond_m", 0.02),
+        ([at_rest(np.zeros(7)), at_rest(np.zeros(7))], "backwards", 1),
     ],
 )
 def test_each_violation_is_seen(commands: list[Command], name: str, value: float) -> None:
-    use = use_of(commands, LIMITS, place)
+    use = use_of(commands, LIMITS, tools)
     assert not use.kept
     assert getattr(use, name) == pytest.approx(value)
 
 
 def test_a_position_that_jumps_is_too_fast_whatever_velocity_is_claimed() -> None:
-    still = [Command(PERIOD_S * index, np.zeros(7), np.zeros(7)) for index in range(3)]
+    still = [at_rest(np.zeros(7), PERIOD_S * index) for index in range(3)]
     jump = replace(still[-1], stamp_s=3 * PERIOD_S, position=0.1 * np.eye(7)[6])
-    assert use_of([*still, jump], LIMITS, place).velocity == pytest.approx(10.0)
+    assert use_of([*still, jump], LIMITS, tools).velocity == pytest.approx(10.0)
 
 
 def test_after_a_pause_the_driver_has_started_anew() -> None:
     before, after = moves(ramp(1.0)), moves([0.0] * 10, start_s=51.0)
     shifted = [replace(command, position=command.position + 0.5) for command in after]
-    assert use_of([*before, *shifted], LIMITS, place).kept
+    assert use_of([*before, *shifted], LIMITS, tools).kept
 
 
 def test_rest_is_after_the_last_moving_command() -> None:
@@ -97,7 +115,9 @@ def finding():
     scenarios = pytest.importorskip("uva_bringup.faults.scenarios")
     scenario = scenarios.SCENARIOS[0]
     return scenarios.Finding(
-        scenario, scenarios.Reaction(0.01, 0.2, "holding", recovered=True), Use(0.9, 1.0, 0.0, 0.003, 900)
+        scenario,
+        scenarios.Reaction(0.01, 0.2, "holding", recovered=True),
+        Use(velocity=0.9, acceleration=1.0, beyond_m=0.003, count=900),
     )
 
 
@@ -110,6 +130,9 @@ def test_a_finding_passes_only_if_everything_is_as_it_should_be(finding) -> None
         replace(finding, reaction=replace(reaction, rest_s=0.31)),
         replace(finding, reaction=replace(reaction, recovered=False)),
         replace(finding, use=replace(use, acceleration=1.01)),
+        replace(finding, use=replace(use, jerk=1.01)),
+        replace(finding, use=replace(use, tool=1.08)),
+        replace(finding, use=replace(use, backwards=1)),
         replace(finding, use=replace(use, beyond_m=0.005)),
         replace(finding, use=replace(use, count=0)),
     ):

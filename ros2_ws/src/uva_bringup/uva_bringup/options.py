@@ -35,7 +35,7 @@ class StackOptions:
     camera_topic: str = _option(CAMERA_TOPIC, "Image topic that the policy sees, with camera_info beside it.")
     arm_model: str = _option("X5_umi", "Which arm the driver talks to.", ARM_MODELS)
     can_interface: str = _option("can0", "CAN interface of the real arm (robot:=x5).")
-    dry_run: bool = _option(False, "The driver computes and publishes everything, and sends nothing (robot:=x5).")
+    dry_run: bool = _option(False, "The driver computes and publishes everything, and sends no command (robot:=x5).")
     guard: str = _option("off", "What the driver does where seen frames diverge from predicted ones.", GUARDS)
     namespace: str = _option("", "ROS namespace of all nodes.")
     seed: int = _option(0, "Seed of the simulated world's first scene (robot:=sim).")

@@ -10,6 +10,7 @@ class CameraParameters:
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,12 +45,11 @@ class ParameterSpec:
         if not _is_a(value, self.type):
             return f"must be {_ARTICLES[self.type]}, got {value!r}"
         for element in value if isinstance(value, list) else [value]:
+            if isinstance(element, float) and not math.isfinite(element):
+                return f"must be finite, got {element!r}"
             if self.choices is not None and element not in self.choices:
                 return f"must be one of {', '.join(map(str, self.choices))}, got {element!r}"
-            # Written so that NaN, which compares false with everything, is outside.
-            if (self.low is not None and not element >= self.low) or (
-                self.high is not None and not element <= self.high
-            ):
+            if (self.low is not None and element < self.low) or (self.high is not None and element > self.high):
                 return f"must be {self.range_text}, got {element!r}"
         return None
 

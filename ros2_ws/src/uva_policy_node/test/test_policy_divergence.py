@@ -10,7 +10,7 @@ from uva_policy_node.divergence import Expectations, ExpectedFrame
 AFTER_S = np.array([0.4, 0.8, 1.2, 1.6])
 
 
-def grey(level, size=2):
+def grey(level, size=8):
     return np.full((size, size, 3), level, np.uint8)
 
 
@@ -22,10 +22,21 @@ def test_divergence_goes_from_none_to_black_for_white():
     expected = ExpectedFrame(0.0, 1.0, grey(0))
     assert expected.divergence(grey(0)) == 0.0
     assert expected.divergence(grey(255)) == 1.0
-    half = grey(0)
-    half[0] = 51
-    assert expected.divergence(half) == pytest.approx(0.1)
-    assert ExpectedFrame(0.0, 1.0, grey(255)).divergence(grey(204)) == pytest.approx(0.2)
+    assert ExpectedFrame(0.0, 1.0, grey(255, 16)).divergence(grey(204, 16)) == pytest.approx(0.2)
+
+
+def test_the_patch_that_differs_most_counts_wherever_it_is():
+    expected = ExpectedFrame(0.0, 1.0, grey(100, 64))
+    seen = grey(100, 64)
+    seen[13:21, 42:50] = [100, 202, 151]  # as large as a patch, across the borders of any grid of them
+    assert expected.divergence(seen) == pytest.approx(0.2)
+
+
+def test_blurred_edges_cancel_out():
+    sharp, blurred = grey(0, 64), grey(0, 64)
+    sharp[:, 32:] = 200
+    blurred[:, 33:], blurred[:, 31:33] = 200, 100
+    assert ExpectedFrame(0.0, 1.0, blurred).divergence(sharp) == pytest.approx(200 / 2 / 8 / 255)
 
 
 def test_a_frame_is_due_when_its_time_has_come_and_only_once():

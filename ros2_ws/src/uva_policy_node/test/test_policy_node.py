@@ -189,6 +189,25 @@ def test_chunks_carry_the_stamp_of_the_newest_image_and_say_what_they_are(make_r
     assert not rig.received["image"]
 
 
+def test_the_cameras_latency_is_taken_from_the_stamps_of_images(make_rig):
+    rig = make_rig(camera_latency_s=0.225, sync_slop_s=0.05)
+    rig.with_images = False
+    stamps: list[float] = []
+
+    def publish_late_image() -> None:
+        """What the camera saw now, with the stamp that it will have got when it is out; poses are not late."""
+        now = rig.client.get_clock().now().nanoseconds * 1e-9
+        image = Image(height=32, width=32, encoding="rgb8", step=96, data=bytes(32 * 32 * 3))
+        image.header.stamp = seconds_to_stamp(now + 0.225)
+        stamps.append(now)
+        rig.images.publish(image)
+
+    rig.client.create_timer(1 / RATE_HZ, publish_late_image)
+    rig.wait(lambda: len(rig.received["chunk"]) >= 2)
+    for chunk in rig.received["chunk"]:
+        assert min(abs(stamp_to_seconds(chunk.header.stamp) - stamp) for stamp in stamps) < 1e-3
+
+
 def test_video_mode_publishes_frames_stamped_with_the_time_they_predict_and_moves_nothing(make_rig):
     rig = make_rig(mask_mode="video")
     rig.wait(lambda: len(rig.received["image"]) >= 4 and rig.received["strip"])

@@ -28,7 +28,7 @@ from uva_msgs.srv import SetInstruction, SetMaskMode
 from uva_node_utils.diagnostics import DiagnosticsPublisher, LatencyWindow, Report
 from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 from uva_node_utils.parameters import declare
-from uva_node_utils.time import stamp_to_seconds
+from uva_node_utils.time import seconds_to_stamp, stamp_to_seconds
 from uva_policy_node.asker import Asker, Task
 from uva_policy_node.divergence import Expectations
 from uva_policy_node.loading import load, refusal
@@ -178,6 +178,11 @@ class UvaPolicyNode(AutostartLifecycleNode):
 
     def _heard(self, name: str, message: Any) -> None:
         self._last_input_s[name] = time.monotonic()
+        if name == CAMERA and self._settings.camera_latency_s > 0.0:
+            # Here, so that all that follows, the chunk's stamp included, knows only when the image was true.
+            message.header.stamp = seconds_to_stamp(
+                stamp_to_seconds(message.header.stamp) - self._settings.camera_latency_s
+            )
         stamp_s, newest_s = stamp_to_seconds(message.header.stamp), self._newest_s[name]
         if stamp_s < newest_s - STEP_BACK_S:
             # Full queues take nothing that is older than what they hold, so nothing would match any more.

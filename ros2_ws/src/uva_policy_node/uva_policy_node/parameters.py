@@ -34,6 +34,9 @@ class PolicyParameters:
     rate_hz: float = param(
         5.0, "How often the model is asked [Hz]; slower where inference takes longer.", low=0.1, high=60.0
     )
+    camera_latency_s: float = param(
+        0.0, "How much older an image is than its stamp: from light to stamp [s].", low=0.0, high=1.0
+    )
     pose_frame: str = param("base_link", "Frame of the EEF poses; messages in another one are refused.")
     sync_queue_size: int = param(
         250,

@@ -20,12 +20,11 @@ from functools import partial
 
 import numpy as np
 
-from arx_x5_driver.arm import Arm, ArmCommand, ArmError
+from arx_x5_driver.arm import SILENCE_S, Arm, ArmCommand, ArmError
 from arx_x5_driver.arms import records
 from arx_x5_driver.rate import make_realtime
 
 _ALARM_S = 60.0  # a call that takes this long will not return, and perhaps nobody is left to end this process
-_SILENCE_S = 0.1  # a driver that says nothing for this long does not run: the arm shall not go on
 _STALE_S = 0.05  # commands that waited this long behind a hanging call would make the arm jump
 
 
@@ -51,29 +50,40 @@ def main() -> None:
 
 
 def _serve(channel: socket.socket, arm: Arm) -> None:
-    """Answer until the driver says goodbye or is gone; without a driver the arm does not go on."""
+    """Answer until the driver says goodbye or is gone; without commands the arm does not go on."""
     channel.setblocking(False)
     going: ArmCommand | None = None
+    applied_s = 0.0
     ended = False
     while not ended:
         _reset_alarm()
-        silent = not select.select([channel], [], [], _SILENCE_S)[0]
+        moving = going is not None and going.moves
+        wait_s = max(0.0, applied_s + SILENCE_S - time.monotonic()) if moving else SILENCE_S
+        select.select([channel], [], [], wait_s)
         asked, newest = False, None
         for record in _waiting(channel):
             ended |= record in (b"", records.CLOSE)
             asked |= record == records.POLL
             newest = record if record[:1] == records.COMMAND else newest
-        if (silent or ended) and going is not None and going.moves:
-            going = ArmCommand(going.position, np.zeros_like(going.velocity), going.gripper_width)
-            _send_errors_of(partial(arm.command, going), channel)
-            continue
-        if newest is not None:
-            command, given_s = records.unpack_command(newest)
-            if time.monotonic() - given_s <= _STALE_S:
-                going = command
-                _send_errors_of(partial(arm.command, command), channel)
+        now_s = time.monotonic()
+        command = _fresh(newest, now_s)
+        left_alone = command is None and now_s - applied_s >= SILENCE_S
+        last = command or going
+        if last is not None and last.moves and (left_alone or ended):
+            command = ArmCommand(last.position, np.zeros_like(last.velocity), last.gripper_width)
+        if command is not None:
+            going, applied_s = command, now_s
+            _send_errors_of(partial(arm.command, command), channel)
         if asked:
             _send_errors_of(lambda: _send(channel, records.pack_state(arm.read())), channel)
+
+
+def _fresh(record: bytes | None, now_s: float) -> ArmCommand | None:
+    """The command of a record, unless it is none or too old."""
+    if record is None:
+        return None
+    command, given_s = records.unpack_command(record)
+    return command if now_s - given_s <= _STALE_S else None
 
 
 def _send_errors_of(call: Callable[[], None], channel: socket.socket) -> None:

@@ -7,7 +7,11 @@ from arx_x5_driver.arm import Arm, ArmCommand, ArmState
 
 
 class DryRunArm:
-    """Another arm, to which nothing is sent: a real one stays without torque and can be led by hand."""
+    """Another arm, to which nothing is sent.
+
+    A real one is not without torque: from `connect` on its SDK damps it and carries its weight, so that it can be led
+    by hand, and drifts where the SDK's model of it or of its base is wrong.
+    """
 
     def __init__(self, arm: Arm) -> None:
         self._arm = arm

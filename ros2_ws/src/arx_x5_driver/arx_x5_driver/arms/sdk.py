@@ -3,20 +3,23 @@
 
 Nothing of the SDK is touched before `connect`, so the driver can be imported and tested without it. The SDK
 talks to the motors at 500 Hz from its own thread; calls here only exchange the newest command and state with it.
-What is said of it here was read in its source (controller_base.cpp of April 2026).
+What is said of it here was read in its source (controller_base.cpp, joint_controller.cpp and utils.cpp of April 2026).
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import ArmCommand, ArmError, ArmState
-from arx_x5_driver.kinematics import SdkMissingError, import_sdk, limits_of
+from arx_x5_driver.arms.interface import check_interface, lock_interface
+from arx_x5_driver.arms.motor_watch import MotorWatch
+from arx_x5_driver.kinematics import import_sdk, limits_of
 
 ADVICE = (
     "hold the arm and switch its power off and on, check its power and bus, "
@@ -27,16 +30,19 @@ ADVICE = (
 DAMPING_S = 2.0
 """How long the SDK's destructor damps the motors."""
 
-_NETWORK_INTERFACES = Path("/sys/class/net")
-_UP = 0x1  # IFF_UP of linux/if.h
-_MOVING_RAD_S = 0.1  # at this speed a joint passes the resolution of its encoder in a few milliseconds
-_FROZEN_S = 0.05
+GRAVITY_M_S2 = (0.0, 0.0, -9.807)
+"""For a level base; the SDK's own default."""
+
+_GRIPPER_TORQUE_ON_M = 0.01  # the SDK bears readings up to 5 mm beyond the gripper's range, commands are within it
+
+_logger = logging.getLogger(__name__)
 
 
 class Arx5SdkArm:
     """An X5 or L5 on a CAN or EtherCAT-CAN interface.
 
-    The motors stay damped, without torque that holds the arm, until the first command.
+    From `connect` on the SDK damps the motors and sends them the torque that carries the arm's weight, as far as its
+    model is right; only commands make them hold a position.
     """
 
     def __init__(
@@ -46,7 +52,10 @@ class Arx5SdkArm:
         *,
         on_close: str = "damp",
         hold_s: float = 0.0,
+        period_s: float = 0.005,
         torque_on_error_rad: float = 0.1,
+        following_error_rad: float = 0.3,
+        gravity_m_s2: Sequence[float] = GRAVITY_M_S2,
         gripper_open_readout_rad: float = 0.0,
         gripper_width_m: float = 0.0,
     ) -> None:
@@ -57,98 +66,92 @@ class Arx5SdkArm:
             interface: of the network, `can0` for a CAN adapter, `eth0` or `enx...` for EtherCAT-CAN.
             on_close: `damp` lets the arm sink slowly when it is released; `hold` leaves the motors as they are.
             hold_s: how long the arm is held before.
-            torque_on_error_rad: joints may be this far from the first command; else there is no torque.
+            period_s: from one command to the next.
+            torque_on_error_rad: joints may be this far from the first command; else the arm does not hold it.
+            following_error_rad: with a joint this far from the command before, the arm is let go.
+            gravity_m_s2: gravity `(3,)` in the frame of the arm's base, which the SDK compensates.
             gripper_open_readout_rad: of the gripper's motor when it is open; 0: as the SDK has it for the model.
             gripper_width_m: the widest opening of the gripper; 0: as the SDK has it for the model.
 
-        Raises `ValueError` for an unknown model, or one whose motors may not be left alone.
+        Raises `ValueError` for an unknown model, one whose motors may not be left alone, or a gravity not of the Earth.
         """
-        limits_of(model)
+        self._stall_nm = limits_of(model).gripper_torque_max / 2.0  # beyond it the SDK does not move the gripper on
         if on_close == "hold" and model != "L5":
             raise ValueError(f"motors of the {model} must not be left with torque, only an L5's: use on_shutdown damp")
+        if len(gravity_m_s2) != 3 or not 9.7 <= np.linalg.norm(gravity_m_s2) <= 9.9:
+            raise ValueError(f"gravity_m_s2 needs 3 numbers, together 9.8 long, got {list(gravity_m_s2)}")
         self._model = model
         self._interface = interface
         self._on_close = on_close
         self._hold_s = hold_s
+        self._period_s = period_s
         self._torque_on_error_rad = torque_on_error_rad
+        self._following_error_rad = following_error_rad
+        self._gravity_m_s2 = np.array(gravity_m_s2)
         self._gripper_open_readout_rad = gripper_open_readout_rad
         self._gripper_width_m = gripper_width_m
         self._sdk: Any = None
         self._controller: Any = None
-        self._torque_on = False
+        self._commanded: ArmCommand | None = None  # what the arm holds; None: nothing, it is damped
         self._clock_offset_s = 0.0
-        self._moving_since_s: float | None = None
-        self._reading: NDArray[np.float64] = np.zeros(0)
-        self._changed_s = 0.0
+        self._gripper_rad_per_m = 0.0
+        self._watch = MotorWatch()
 
     def connect(self) -> None:
-        """Open the interface and read the motors; they are damped. Raises `ArmError`."""
-        self._check_interface()
-        try:
+        """Open the interface and read the motors; they are damped and carry the arm. Raises `ArmError`."""
+        check_interface(self._interface)
+        lock_interface(self._interface)
+        with _errors(f"cannot connect to the {self._model} on '{self._interface}'"):
             self._sdk = import_sdk()
-            self._controller = self._sdk.Arx5JointController(*self._configs(), self._interface)
-        except (SdkMissingError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise ArmError(f"cannot connect to the {self._model} on '{self._interface}': {reason}") from error
-        # The SDK counts seconds from the controller's construction.
-        self._clock_offset_s = time.monotonic() - self._controller.get_timestamp()
-        self._torque_on = False
-        self._moving_since_s = None
+            robot, controller = self._configs()
+            self._gripper_rad_per_m = float(robot.gripper_open_readout / robot.gripper_width)
+            self._controller = self._sdk.Arx5JointController(robot, controller, self._interface)
+            # The SDK counts seconds from the controller's construction.
+            self._clock_offset_s = time.monotonic() - self._controller.get_timestamp()
+        self._commanded = None
+        self._watch = MotorWatch()
 
     def read(self) -> ArmState:
         """The state that the SDK's thread received last."""
-        state = self._connected().get_joint_state()
-        position, velocity, effort = np.array(state.pos()), np.array(state.vel()), np.array(state.torque())
-        return ArmState(
-            stamp_s=self._stamp_of(np.concatenate((position, velocity, effort)), state.timestamp),
-            position=position,
-            velocity=velocity,
-            effort=effort,
-            gripper_width=float(state.gripper_pos),
-            gripper_velocity=float(state.gripper_vel),
-            gripper_effort=float(state.gripper_torque),
-        )
+        with _errors("the SDK cannot be read"):
+            state = self._state()
+            self._check_following(state)
+            return state
 
     def command(self, command: ArmCommand) -> None:
-        """Replace the SDK's target at once; the first command also raises the gains."""
-        controller = self._connected()
-        if not self._torque_on:
-            self._check_distance(command)
-        # A stamp of 0, the constructor's default, means: now, without the SDK's own interpolation.
-        target = self._sdk.JointState(
-            command.position, command.velocity, np.zeros_like(command.position), command.gripper_width
-        )
-        target.gripper_vel = command.gripper_velocity
-        controller.set_joint_cmd(target)
-        if not self._torque_on:
-            self._raise_gains()
-        moving = float(np.abs(command.velocity).max()) > _MOVING_RAD_S
-        self._moving_since_s = (self._moving_since_s or time.monotonic()) if moving else None
+        """Replace the SDK's target; the first command also raises the gains."""
+        with _errors("the SDK took no command"):
+            controller = self._connected()
+            state = self._state()
+            self._check_following(state)
+            if self._commanded is None:
+                self._check_start(state, command)
+                controller.set_joint_cmd(self._target(command))
+                controller.set_gain(self._gain(holding=True))
+            else:
+                self._approach(command)
+            self._commanded = command
+            gripper_rad_s = command.gripper_velocity * self._gripper_rad_per_m
+            stalled = abs(state.gripper_effort) > self._stall_nm
+            self._watch.commanded(np.append(command.velocity, 0.0 if stalled else gripper_rad_s), time.monotonic())
 
     def close(self) -> None:
         """Hold the arm for a while, then damp it, which takes 2 s and lets it sink, or leave it; let go of the bus."""
         if self._controller is None:
             return
-        if self._torque_on:
+        if self._commanded is not None:
             time.sleep(self._hold_s)
         if self._on_close == "damp":
-            self._controller.set_to_damping()
+            try:
+                self._controller.set_to_damping()
+            except Exception:
+                _logger.exception("the SDK failed to damp the arm, its destructor tries again")
         self._controller = None  # the SDK's destructor does the rest
-
-    def _check_interface(self) -> None:
-        name = self._interface
-        folder = _NETWORK_INTERFACES / name
-        is_can = name.startswith("can")
-        up = f"`sudo ip link set {name} up{' type can bitrate 1000000' if is_can else ''}`"
-        if not folder.exists():
-            kind = "CAN" if is_can else "network"
-            raise ArmError(f"there is no {kind} interface '{name}': plug in the adapter, then {up}")
-        if not int((folder / "flags").read_text(), 16) & _UP:
-            raise ArmError(f"the interface '{name}' is down: {up}")
 
     def _configs(self) -> tuple[Any, Any]:
         """The SDK's configurations of arm and controller, as it has them but for what this arm was told."""
         robot = self._sdk.RobotConfigFactory.get_instance().get_config(self._model)
+        robot.gravity_vector = self._gravity_m_s2
         if self._gripper_open_readout_rad:
             robot.gripper_open_readout = self._gripper_open_readout_rad
         if self._gripper_width_m:
@@ -158,33 +161,85 @@ class Arx5SdkArm:
         controller.shutdown_to_passive = self._on_close == "damp"
         return robot, controller
 
-    def _stamp_of(self, reading: NDArray[np.float64], sdk_stamp_s: float) -> float:
-        """When the motors were heard: the SDK stamps every cycle, whether or not any of them answered."""
-        now_s = time.monotonic()
-        if self._reading.shape != reading.shape or (self._reading != reading).any():
-            self._reading, self._changed_s = reading, sdk_stamp_s + self._clock_offset_s
-        # What moves cannot show the same eighteen numbers again and again; what stands still may.
-        if self._moving_since_s is not None and now_s - self._moving_since_s > _FROZEN_S:
-            return self._changed_s
-        return float(sdk_stamp_s) + self._clock_offset_s
+    def _state(self) -> ArmState:
+        state = self._connected().get_joint_state()
+        joints = np.array((state.pos(), state.vel(), state.torque()))
+        gripper = float(state.gripper_pos), float(state.gripper_vel), float(state.gripper_torque)
+        stamp_s = float(state.timestamp) + self._clock_offset_s
+        return ArmState(
+            self._watch.heard_s(np.column_stack((joints, gripper)).T, stamp_s, time.monotonic()),
+            joints[0],
+            joints[1],
+            joints[2],
+            *gripper,
+        )
 
-    def _check_distance(self, command: ArmCommand) -> None:
-        error_rad = float(np.abs(self.read().position - command.position).max())
+    def _check_start(self, state: ArmState, command: ArmCommand) -> None:
+        error_rad = float(np.abs(state.position - command.position).max())
         if not error_rad <= self._torque_on_error_rad:
             raise ArmError(f"torque stays off: the first command is {error_rad:.2f} rad away from the arm")
+        error_m = abs(state.gripper_width - command.gripper_width)
+        if not error_m <= _GRIPPER_TORQUE_ON_M:
+            raise ArmError(f"torque stays off: the first command is {error_m * 1e3:.0f} mm away from the gripper")
 
-    def _raise_gains(self) -> None:
-        config = self._connected().get_controller_config()
-        gain = self._sdk.Gain(
-            config.default_kp, config.default_kd, config.default_gripper_kp, config.default_gripper_kd
-        )
+    def _check_following(self, state: ArmState) -> None:
+        """Let an arm go that is not where it shall be: the SDK would pull it there with all its strength."""
+        if self._commanded is None:
+            return
+        error_rad = np.abs(state.position - self._commanded.position)
+        joint = int(error_rad.argmax())
+        if error_rad[joint] > self._following_error_rad:
+            commanded, self._commanded = self._commanded, None
+            # Without kp the SDK's output is the measurement in the next cycle; to a new target it would only turn.
+            self._connected().set_gain(self._gain(holding=False))
+            # The gripper keeps its grip.
+            here = ArmCommand(state.position, np.zeros_like(state.velocity), commanded.gripper_width)
+            self._connected().set_joint_cmd(self._target(here))
+            raise ArmError(
+                f"joint{joint + 1} is at {state.position[joint]:.2f} rad, was commanded to "
+                f"{commanded.position[joint]:.2f} rad: something is in its way, or its power was off; "
+                "the arm was let go and only carries itself"
+            )
+
+    def _approach(self, command: ArmCommand) -> None:
+        """Have the SDK turn its 500 Hz output to a command evenly until the next one comes, instead of at once."""
+        target = self._target(command)
+        target.timestamp = self._connected().get_timestamp() + self._period_s
         try:
-            self._connected().set_gain(gain)
-        except RuntimeError as error:
-            raise ArmError(f"the SDK refuses torque: {error}") from error
-        self._torque_on = True
+            self._connected().set_joint_cmd(target)
+        except (ValueError, RuntimeError):
+            # This process was held up until the stamp had passed.
+            self._connected().set_joint_cmd(self._target(command))
+
+    def _target(self, command: ArmCommand) -> Any:
+        """A command in the SDK's terms, to be at now: its stamp is 0.
+
+        The first one has to be like that: from where the SDK was constructed it would interpolate otherwise.
+        """
+        target = self._sdk.JointState(
+            command.position, command.velocity, np.zeros_like(command.position), command.gripper_width
+        )
+        target.gripper_vel = command.gripper_velocity
+        return target
+
+    def _gain(self, *, holding: bool) -> Any:
+        config = self._connected().get_controller_config()
+        kp = config.default_kp if holding else np.zeros_like(config.default_kp)
+        return self._sdk.Gain(kp, config.default_kd, config.default_gripper_kp, config.default_gripper_kd)
 
     def _connected(self) -> Any:
         if self._controller is None:
             raise ArmError("the arm is not connected")
         return self._controller
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    """Whatever the SDK raises becomes an `ArmError`: the arm's process has to live on and release the arm."""
+    try:
+        yield
+    except ArmError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ArmError(f"{what}: {reason}") from error

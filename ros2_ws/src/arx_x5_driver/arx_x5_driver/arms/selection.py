@@ -25,13 +25,20 @@ def make_arm(parameters: DriverParameters) -> Arm:
         parameters.can_interface,
         on_close=parameters.on_shutdown,
         hold_s=parameters.shutdown_hold_s,
+        period_s=1.0 / parameters.rate_hz,
         torque_on_error_rad=parameters.torque_on_error_rad,
+        following_error_rad=parameters.following_error_rad,
+        gravity_m_s2=parameters.gravity_m_s2,
         gripper_open_readout_rad=parameters.gripper_open_readout_rad,
         gripper_width_m=parameters.gripper_width_m,
     )
     factory = sdk_arm if parameters.arm == "sdk" else partial(_loopback, parameters)
     arm: Arm = factory()  # also where it will live elsewhere: wrong parameters shall be heard of here
     if not parameters.isolate_arm:
+        if parameters.arm == "sdk":
+            raise ValueError(
+                "isolate_arm must be true for arm sdk: if the SDK hangs, so would all of the driver with it"
+            )
         return arm
     return IsolatedArm(
         factory,
@@ -45,7 +52,7 @@ def make_arm(parameters: DriverParameters) -> Arm:
 def release_notice(parameters: DriverParameters) -> str:
     """What will happen to the arm when it is released, for the operator."""
     if parameters.dry_run:
-        return "releasing the arm, to which nothing was sent"
+        return "releasing the arm, to which nothing was sent; a real one is damped, no longer carries itself, and sinks"
     if parameters.on_shutdown == "hold":
         return "releasing the arm; its motors stay as they are and hold it while they have power"
     return f"releasing the arm; a real one is held for {parameters.shutdown_hold_s:g} s, then damped, and sinks"

@@ -38,7 +38,7 @@ class ChunkDriver:
         self._controller.configure()
         self._controller.activate()
         self._controller.tick(now_s, measured)
-        self._controller.enable()
+        self._controller.enable(now_s)
 
     def offer(self, chunk: Chunk, now_s: float) -> None:
         """See `Follower`."""

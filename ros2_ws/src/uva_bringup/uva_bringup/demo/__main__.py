@@ -16,7 +16,7 @@ from uva_bringup.command import ExecutableNotFoundError
 from uva_bringup.demo.domain import NoFreeDomainError, isolated_environment
 from uva_bringup.demo.errors import DemoError
 from uva_bringup.demo.story import run_demo
-from uva_bringup.options import StackOptions
+from uva_bringup.options import GUARDS, StackOptions
 from uva_bringup.run import commands_of, say
 from uva_bringup.stack import checkpoint_path, share_directory
 
@@ -63,6 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--limit-s", type=float, default=DEFAULT_LIMIT_S, help="time for an episode in seconds (default: %(default)s)"
     )
     parser.add_argument("--model", default="", help="checkpoint file (default: the shipped one)")
+    parser.add_argument(
+        "--guard",
+        choices=GUARDS,
+        default="off",
+        help="what the driver does where seen frames diverge from predicted ones; if anything, frames are predicted",
+    )
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="output folder (default: %(default)s)")
     parsed = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -70,7 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prepare_output(parsed.out)
         # For this process and the stack's.
         os.environ.update(isolated_environment(), ROS_LOG_DIR=str((parsed.out / "log").absolute()))
-        options = StackOptions(robot="sim", model=parsed.model, seed=parsed.seeds[0])
+        mode = "policy" if parsed.guard == "off" else "policy_planner"
+        options = StackOptions(
+            robot="sim", model=parsed.model, seed=parsed.seeds[0], guard=parsed.guard, mask_mode=mode
+        )
         with TemporaryDirectory(prefix="uva_demo_") as folder:
             checkpoint = checkpoint_path(options, share_directory())
             run_demo(commands_of(options, Path(folder)), parsed.seeds, parsed.limit_s, checkpoint, parsed.out)

@@ -41,6 +41,8 @@ class Statistics:
         steps_dropped: Steps that came too late for it.
         chunks_accepted: Chunks that the driver took.
         chunks_rejected: Chunks that it refused, also because it was stopped between episodes.
+        divergence: Percentiles of what was published of it.
+        guard_holds: How often the driver held because of it.
     """
 
     chunk_rate_hz: float
@@ -50,6 +52,8 @@ class Statistics:
     steps_dropped: int
     chunks_accepted: int
     chunks_rejected: int
+    divergence: dict[str, float]
+    guard_holds: int
 
 
 def compute_statistics(recording: Recording, episodes: Sequence[Episode]) -> Statistics:
@@ -59,6 +63,7 @@ def compute_statistics(recording: Recording, episodes: Sequence[Episode]) -> Sta
     diagnostics = [m for e in episodes for _, m in recording.messages(topics.DIAGNOSTICS, e.start_s, e.end_s)]
     ages_s = [receipt_s - stamp_of(chunk) for receipt_s, chunk in chunks]
     inference_s = [c.inference_time.sec + c.inference_time.nanosec * 1e-9 for _, c in chunks]
+    divergences = [m.data for e in episodes for _, m in recording.messages(topics.DIVERGENCE, e.start_s, e.end_s)]
     latency_ms = {
         **stage_percentiles(diagnostics),
         INFERENCE: percentiles(inference_s),
@@ -72,6 +77,8 @@ def compute_statistics(recording: Recording, episodes: Sequence[Episode]) -> Sta
         steps_dropped=_growth([status.steps_dropped for status in statuses]),
         chunks_accepted=_growth([status.chunks_accepted for status in statuses]),
         chunks_rejected=_growth([status.chunks_rejected for status in statuses]),
+        divergence={f"p{percent}": float(np.percentile(divergences or [np.nan], percent)) for percent in (50, 95, 99)},
+        guard_holds=sum(map(_begins_guard_hold, statuses, statuses[1:])),
     )
 
 
@@ -96,6 +103,10 @@ def stage_percentiles(diagnostics: Iterable[Any]) -> dict[str, Percentiles]:
     return {
         stage: Percentiles(_median(values[f"{stage}_ms_p50"]), _median(values[f"{stage}_ms_p95"])) for stage in stages
     }
+
+
+def _begins_guard_hold(before: Any, status: Any) -> bool:
+    return status.state == "holding" != before.state and "diverges" in status.reason
 
 
 def _median(values: Sequence[float]) -> float:

@@ -7,6 +7,7 @@ JOINT_STATES = "/x5/joint_states"
 DRIVER_STATUS = "/x5/status"
 WORLD_STATE = "/sim/world_state"
 ACTION_CHUNK = "/uva/action_chunk"
+DIVERGENCE = "/uva/divergence"
 DIAGNOSTICS = "/diagnostics"
 
 ENABLE = "/x5/enable"

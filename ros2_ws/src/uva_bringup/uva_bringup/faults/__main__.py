@@ -22,8 +22,8 @@ from uva_bringup.run import say
 
 EPILOG = """\
 A driver with a loopback arm and a scripted policy run as processes of their own, in a ROS domain that stays on
-this machine; for the camera, the simulator and the real policy. Every command that is published is compared with
-the limits. The exit code is 0 when all bounds and limits were kept and the driver recovered each time.
+this machine; for what the camera sees, the simulator and the real policy. Every command that is published is
+compared with the limits. The exit code is 0 when all bounds and limits were kept and the driver recovered each time.
 """
 
 

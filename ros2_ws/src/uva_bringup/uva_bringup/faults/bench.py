@@ -19,7 +19,7 @@ from uva_bringup.faults.commands import Limits, Use, use_of
 from uva_bringup.faults.witness import Witness
 from uva_bringup.supervisor import Command, Supervisor
 
-START_RAD = [0.0, 1.2, 1.3, 0.6, 0.0, 0.0]
+START_RAD = [0.0, 0.92, 0.80, -0.96, 0.0, 0.0]  # 5.5 cm above the table: the policy's figure dips below its clearance
 START_WIDTH_M = 0.04
 _START_S = 40.0
 
@@ -40,8 +40,7 @@ class Bench:
 
     def __exit__(self, *_: object) -> None:
         """End what runs."""
-        for name in list(self._running):
-            self.end(name)
+        self.end_all()
         self._log.close()
 
     def start_driver(self, enabled: bool = True, joints: Sequence[float] = START_RAD, **parameters: object) -> None:
@@ -81,6 +80,11 @@ class Bench:
         """Ask a process to end, and wait for it."""
         self._running.pop(name).stop()
 
+    def end_all(self) -> None:
+        """Ask whatever runs to end, and wait for it."""
+        for name in list(self._running):
+            self.end(name)
+
     def signal(self, name: str, number: int) -> None:
         """Send a signal to a process."""
         os.kill(self._running[name].pids[name], number)
@@ -98,7 +102,7 @@ class Bench:
     def use(self, since_s: float) -> Use:
         """How much of the limits was used by the commands since a time."""
         commands = [command for command in self.witness.commands if command.stamp_s >= since_s]
-        return use_of(commands, self._limits(), lambda joints: self._kinematics.forward(joints).position)
+        return use_of(commands, self._limits(), lambda joints: self._kinematics.frames(joints)[-1])
 
     def settle(self, duration_s: float = 1.5) -> float:
         """Wait until chunks are executed, and a while longer; return the time."""
@@ -109,15 +113,18 @@ class Bench:
 
     def _limits(self) -> Limits:
         parameters = self._parameters
-        bounds = parameters.controller_config().motion.bounds()
-        floor_m = parameters.table_height_m + parameters.table_clearance_m
-        box_min = np.array(parameters.workspace_min_m)
-        box_min[2] = max(box_min[2], floor_m)
+        motion = parameters.controller_config().motion
+        bounds, rules = motion.bounds(), motion.cartesian
         return Limits(
             position_min=bounds.position_min,
             position_max=bounds.position_max,
             velocity=bounds.velocity_max,
             acceleration=bounds.acceleration_max,
-            box_min=box_min,
-            box_max=np.array(parameters.workspace_max_m),
+            jerk=bounds.jerk_max,
+            box_min=rules.workspace_min,
+            box_max=rules.workspace_max,
+            floor_m=rules.floor_m,
+            keypoints=rules.keypoints,
+            tool_m_s=rules.speed_m_s,
+            tool_rad_s=rules.speed_rad_s,
         )

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-PAUSE_S = 0.1
-"""After this long without a command the driver has started anew, from where the arm was."""
+PAUSE_S = 0.09
+"""After this long without a command the driver has started anew, at rest."""
 
 _ROUNDING = 1e-3  # of a limit: stamps are in nanoseconds of a clock that is compared with another
-_STRAY_M = 0.004  # what the driver's README grants between the points at which it looks at a way
+# What the driver's README grants between the points at which it looks at a way.
+_STRAY_M = 0.004
+_TOOL_ROUNDING = 0.07
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Command:
     stamp_s: float
     position: Array
     velocity: Array
+    acceleration: Array
 
     @property
     def moves(self) -> bool:
@@ -34,14 +37,33 @@ class Command:
 
 @dataclass(frozen=True)
 class Limits:
-    """What no command may exceed; `(7,)` each, and a box for the end effector `(3,)` [m]."""
+    """What no command may exceed.
+
+    Attributes:
+        position_min: of joints and gripper `(7,)`, as the next four.
+        position_max: highest positions.
+        velocity: highest speeds.
+        acceleration: highest accelerations.
+        jerk: highest jerks.
+        box_min: lowest corner of the end effector's box `(3,)` [m].
+        box_max: highest corner.
+        floor_m: how low points of the gripper may come.
+        keypoints: these points `(K, 3)` [m] in the end effector's frame.
+        tool_m_s: highest speed of the end effector.
+        tool_rad_s: its highest rate of turn.
+    """
 
     position_min: Array
     position_max: Array
     velocity: Array
     acceleration: Array
+    jerk: Array
     box_min: Array
     box_max: Array
+    floor_m: float
+    keypoints: Array
+    tool_m_s: float
+    tool_rad_s: float
 
 
 @dataclass(frozen=True)
@@ -51,47 +73,65 @@ class Use:
     Attributes:
         velocity: of the limit of velocity.
         acceleration: of the limit of acceleration.
+        jerk: of the limit of jerk.
+        tool: of the end effector's limits of speed and rate of turn.
         beyond_rad: how far a joint (the gripper, in m) was commanded beyond its range, 0 if never.
-        beyond_m: how far the end effector was commanded out of its box, 0 if never.
+        beyond_m: how far the end effector was commanded out of its box, or the gripper too low, 0 if never.
+        backwards: commands that were not later than the one before.
         count: commands looked at.
     """
 
-    velocity: float
-    acceleration: float
-    beyond_rad: float
-    beyond_m: float
-    count: int
+    velocity: float = 0.0
+    acceleration: float = 0.0
+    jerk: float = 0.0
+    tool: float = 0.0
+    beyond_rad: float = 0.0
+    beyond_m: float = 0.0
+    backwards: int = 0
+    count: int = 0
 
     @property
     def kept(self) -> bool:
         """Whether all limits were kept."""
-        fast = max(self.velocity, self.acceleration) > 1.0 + _ROUNDING
-        return not fast and self.beyond_rad <= 1e-9 and self.beyond_m <= _STRAY_M
+        fast = max(self.velocity, self.acceleration, self.jerk) > 1.0 + _ROUNDING or self.tool > 1.0 + _TOOL_ROUNDING
+        return not fast and self.beyond_rad <= 1e-9 and self.beyond_m <= _STRAY_M and not self.backwards
 
 
-def use_of(commands: Sequence[Command], limits: Limits, place: Callable[[Array], Array]) -> Use:
+def use_of(commands: Sequence[Command], limits: Limits, tools: Callable[[Array], Array]) -> Use:
     """Compare commands with limits.
 
     Args:
         commands: in the order in which they were published.
         limits: what to compare with.
-        place: where the end effector is `(3,)` [m] at joint angles `(6,)`.
+        tools: poses of the end effector `(N, 4, 4)` at joint angles `(N, 6)`.
     """
     if not commands:
-        return Use(0.0, 0.0, 0.0, 0.0, 0)
+        return Use()
     stamps = np.array([command.stamp_s for command in commands])
     positions = np.array([command.position for command in commands])
     velocities = np.array([command.velocity for command in commands])
-    elapsed = np.diff(stamps)[:, np.newaxis]
-    same_run = (elapsed[:, 0] > 0.0) & (elapsed[:, 0] < PAUSE_S)
-    changes = np.abs(np.diff(velocities, axis=0))[same_run] / elapsed[same_run]
-    ways = np.abs(np.diff(positions, axis=0))[same_run] / elapsed[same_run]
-    places = np.array([place(joints) for joints in positions[:, :6]])
+    accelerations = np.array([command.acceleration for command in commands])
+    poses = tools(positions[:, :6])
+    elapsed = np.diff(stamps)
+    same_run = (elapsed > 0.0) & (elapsed < PAUSE_S)
+
+    def rates(values: Array) -> Array:
+        changes: Array = np.diff(values.reshape(len(values), -1), axis=0)[same_run] / elapsed[same_run, np.newaxis]
+        return np.abs(changes)
+
+    speeds_m_s = np.linalg.norm(rates(poses[:, :3, 3]), axis=1)
+    speeds_rad_s = np.linalg.norm(rates(poses[:, :3, :3]), axis=1) / np.sqrt(2.0)
+    heights_m = (poses[:, 2, :3] @ limits.keypoints.T).min(axis=1) + poses[:, 2, 3]
     return Use(
-        velocity=max(_largest(np.abs(velocities) / limits.velocity), _largest(ways / limits.velocity)),
-        acceleration=_largest(changes / limits.acceleration),
+        velocity=max(_largest(np.abs(velocities) / limits.velocity), _largest(rates(positions) / limits.velocity)),
+        acceleration=max(
+            _largest(np.abs(accelerations) / limits.acceleration), _largest(rates(velocities) / limits.acceleration)
+        ),
+        jerk=_largest(rates(accelerations) / limits.jerk),
+        tool=max(_largest(speeds_m_s) / limits.tool_m_s, _largest(speeds_rad_s) / limits.tool_rad_s),
         beyond_rad=_beyond(positions, limits.position_min, limits.position_max),
-        beyond_m=_beyond(places, limits.box_min, limits.box_max),
+        beyond_m=max(_beyond(poses[:, :3, 3], limits.box_min, limits.box_max), limits.floor_m - float(heights_m.min())),
+        backwards=int((elapsed <= 0.0).sum()),
         count=len(commands),
     )
 

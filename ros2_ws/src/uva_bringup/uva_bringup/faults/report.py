@@ -32,7 +32,7 @@ def row(finding: Finding) -> str:
         _time(reaction.rest_s, scenario.rest_bound_s),
         reaction.state,
         scenario.recovery,
-        f"speed {use.velocity:.0%}, acceleration {use.acceleration:.0%}",
+        f"speed {use.velocity:.0%}, acceleration {use.acceleration:.0%}, jerk {use.jerk:.0%}, tool {use.tool:.0%}",
         "ok" if finding.passed else "FAILED",
     )
     return f"| {' | '.join(cells)} |"

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,9 +24,11 @@ from uva_bringup.run import commands_of
 NOTICE_S = 0.05
 STOP_S = 0.3  # arx_x5_driver.motion.LONGEST_STOP_S: from full speed to rest
 FEEDBACK_S = 0.1  # parameter feedback_timeout_s
+SURPRISE_S = 0.7  # until a predicted frame is due, and the inference is over that compares it with the one seen
 REQUEST_S = 0.2  # until a signal or a service call is heard
 JUMP_RAD = 0.01
 _DEACTIVATE, _ACTIVATE = 4, 3  # lifecycle_msgs/Transition
+_SIMULATED = StackOptions(robot="sim", seed=20000)
 
 
 @dataclass(frozen=True)
@@ -187,21 +190,39 @@ def _restart_driver(number: int) -> Callable[[Bench], Reaction]:
     return run
 
 
-def _lose_camera(bench: Bench) -> Reaction:
-    """With the real policy and the simulator, whose camera is switched off."""
-    for name in ("driver", "policy"):
-        bench.end(name)
+@contextmanager
+def _simulation(bench: Bench, options: StackOptions = _SIMULATED) -> Iterator[None]:
+    """The simulator and the real policy instead of what ran so far, once the arm moves."""
+    bench.end_all()
     with TemporaryDirectory(prefix="uva_faults_") as folder:
-        bench.start_all("sim", commands_of(StackOptions(robot="sim", seed=20000), Path(folder)))
+        bench.start_all("sim", commands_of(options, Path(folder)))
         try:
             bench.witness.wait_for(State.ACTIVE.value, bench.witness.now_s, 150.0)
-            return _silenced(
-                bench,
-                lambda: bench.witness.change_state("sim_camera", _DEACTIVATE),
-                lambda: bench.witness.change_state("sim_camera", _ACTIVATE),
-            )
+            yield
         finally:
             bench.end("sim")
+
+
+def _lose_camera(bench: Bench) -> Reaction:
+    with _simulation(bench):
+        return _silenced(
+            bench,
+            lambda: bench.witness.change_state("sim_camera", _DEACTIVATE),
+            lambda: bench.witness.change_state("sim_camera", _ACTIVATE),
+        )
+
+
+def _take_block(bench: Bench) -> Reaction:
+    """The model expects to see the block where it lay."""
+    with _simulation(bench, replace(_SIMULATED, mask_mode="policy_planner", guard="hold")):
+        bench.settle()
+        taken_s = bench.witness.take_away("block_blue")
+        status = bench.witness.wait_for_lasting(State.HOLDING.value, STOP_S + REQUEST_S)
+        if "diverges" not in status.reason:
+            raise FaultError(f"the driver holds for another reason: {status.reason}")
+        rest_s = rest_after(bench.witness.commands, taken_s) - taken_s
+        bench.settle(0.0)
+        return Reaction(stamp_s(status) - taken_s, rest_s, status.state, recovered=True)
 
 
 _LAST_STEP = "end of the last valid step"
@@ -251,4 +272,8 @@ SCENARIOS = (
         _arm_fault("hang"),
     ),
     Scenario("camera_gone", "camera gone (simulator, real policy)", _LAST_STEP, *_HOLD, "by itself", _lose_camera),
+    Scenario(
+        "block_taken", "a block is taken away (the same, `guard:=hold`)", "the block is gone",
+        SURPRISE_S, SURPRISE_S + STOP_S, "by itself", _take_block,
+    ),
 )  # fmt: skip

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from geometry_msgs.msg import Point, Pose, PoseStamped
 from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -116,6 +117,15 @@ class Witness:
         self.wait(self._orders.get_subscription_count, 15.0, "the scripted policy")
         self._orders.publish(String(data=text))
 
+    def take_away(self, block: str) -> float:
+        """Put a block of the simulation where the camera does not see it; return the time."""
+        publisher = self._node.create_publisher(PoseStamped, f"sim/move_{block}", 1)
+        self.wait(publisher.get_subscription_count, 15.0, "the simulation")
+        taken_s = self.now_s
+        pose = Pose(position=Point(x=0.3, y=0.6))
+        publisher.publish(PoseStamped(header=Header(frame_id="base_link"), pose=pose))
+        return taken_s
+
     def call(self, name: str) -> None:
         """Call a trigger service. Raises `FaultError` if it is refused."""
         answer = self._call(Trigger, name, Trigger.Request())
@@ -141,7 +151,9 @@ class Witness:
     def _on_command(self, message: JointTrajectory) -> None:
         point = message.points[0]
         stamp_s = stamp_to_seconds(message.header.stamp)
-        self._commands.append(Command(stamp_s, np.array(point.positions), np.array(point.velocities)))
+        self._commands.append(
+            Command(stamp_s, *map(np.array, (point.positions, point.velocities, point.accelerations)))
+        )
 
     def _on_joints(self, message: JointState) -> None:
         self.measured_s.append(stamp_to_seconds(message.header.stamp))
