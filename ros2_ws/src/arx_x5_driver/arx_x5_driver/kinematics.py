@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 
 _DAMPING = 1e-6  # keeps Newton steps finite at singularities
 _NEWTON_STEPS = 3
-_GAIN_REUSE_RAD = 0.02  # the Jacobian changes by about as much, so that a step leaves 2 % of the error
+_GAIN_REUSE_RAD = 0.05  # the Jacobian changes by about as much, so that a step leaves 5 % of the error
 _EXACT = 1e-7  # m and rad
 _CLOSE_ENOUGH = 1e-4  # m and rad; the motors resolve no more
 _UNITS = np.array((0.3, 0.3, 0.3, 1.0, 1.0, 1.0))  # what counts as much as a radian: about the forearm's length [m]

@@ -2,6 +2,7 @@
 """Executable `driver`: the node on its own, with the real arm or a loopback."""
 
 import gc
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +18,15 @@ OTHERS_PRIORITY = 1
 """Real-time priority of all other threads, below the loop's: one that another process pushes aside while it has
 Python's lock, or one of the middleware's, holds up the loop."""
 
+PUBLICATION_MODE = ("RMW_FASTRTPS_PUBLICATION_MODE", "ASYNCHRONOUS")
+"""Fast DDS then sends in a thread of its own: the control loop hands messages over and goes on."""
+
 _THREADS = Path("/proc/self/task")
 
 
 def main() -> None:
     """Run the driver until SIGINT or SIGTERM."""
+    os.environ.setdefault(*PUBLICATION_MODE)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     run(_make_node)
 

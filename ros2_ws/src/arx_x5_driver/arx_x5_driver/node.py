@@ -33,7 +33,7 @@ from uva_node_utils.diagnostics import DiagnosticsPublisher, Report
 from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 from uva_node_utils.parameters import declare
 
-_STATUS_PERIOD_S = 0.05
+_STATUS_PERIOD_S = 0.05  # while the control loop runs, in whose pauses it is published
 _SIMULTANEOUS_NS = 100_000
 _QUEUE = 10
 _CHUNK_QUEUE = 1  # an older chunk is worth nothing once a newer one is here
@@ -82,16 +82,17 @@ class ArxX5Driver(AutostartLifecycleNode):
         except (SdkMissingError, ValueError, ArmError) as error:
             raise StartupError(str(error)) from error
         self._compare_clocks(tries=10)
-        self._changed = self.create_guard_condition(self._publish_status)
-        self._entities.append((self.destroy_guard_condition, self._changed))
+        self._news = self.create_guard_condition(self._on_news)
+        self._entities.append((self.destroy_guard_condition, self._news))
         self._runtime = Runtime(
             self._arm,
             controller,
             kinematics,
             1.0 / settings.rate_hz,
             self._publish_period,
-            self._changed.trigger,
+            self._news.trigger,
             settings.realtime_priority,
+            max(1, round(_STATUS_PERIOD_S * settings.rate_hz)),
         )
         self._configured = True
         self._open()
@@ -163,7 +164,8 @@ class ArxX5Driver(AutostartLifecycleNode):
         for name, callback in (("enable", self._enable), ("stop", self._stop), ("home", self._home)):
             service = self.create_service(Trigger, f"x5/{name}", callback)
             self._entities.append((self.destroy_service, service))
-        self._entities.append((self.destroy_timer, self.create_timer(_STATUS_PERIOD_S, self._on_status_timer)))
+        self._silence = self.create_timer(2.0 * _STATUS_PERIOD_S, self._on_status_timer)
+        self._entities.append((self.destroy_timer, self._silence))
         diagnostics = DiagnosticsPublisher(self, "control loop", self._report)
         self._entities.append((DiagnosticsPublisher.destroy, diagnostics))
 
@@ -193,6 +195,10 @@ class ArxX5Driver(AutostartLifecycleNode):
 
     def _stop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return _answer(response, lambda: self._runtime.halt("stop was called"))
+
+    def _on_news(self) -> None:
+        self._silence.reset()
+        self._on_status_timer()
 
     def _on_status_timer(self) -> None:
         if self._runtime.error is not None:

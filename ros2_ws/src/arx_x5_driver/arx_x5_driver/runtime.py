@@ -32,8 +32,9 @@ class Runtime:
         kinematics: Kinematics,
         period_s: float,
         observe: Observer,
-        on_change: Callable[[], None] = lambda: None,
+        on_news: Callable[[], None] = lambda: None,
         priority: int = 0,
+        news_periods: int = 10,
     ) -> None:
         """Prepare a loop over a connected arm.
 
@@ -44,15 +45,18 @@ class Runtime:
             period_s: of the loop.
             observe: is called in every period, in the loop's thread, with the period's time, and what was measured
                 and sent in it.
-            on_change: is called when the controller's state has changed, in the loop's thread.
+            on_news: is called when the controller's state has changed and every few periods, in the loop's thread, at
+                the end of its work: who then works in another thread does so while the loop has a pause.
             priority: see `RateLoop`.
+            news_periods: how many periods these are.
         """
         self._arm = arm
         self._controller = controller
         controller.configure()
         self._kinematics = kinematics
         self._observe = observe
-        self._on_change = on_change
+        self._on_news = on_news
+        self._news_periods = news_periods
         self._seen = controller.state
         self._lock = threading.Lock()
         self._loop = RateLoop(period_s, self._work, self._fail, priority)
@@ -172,9 +176,9 @@ class Runtime:
         if measured is not None and pose is not None:
             self._observe(now_s, measured, pose, command)
         state = self._controller.state
-        if state is not self._seen:
+        if state is not self._seen or period % self._news_periods == 0:
             self._seen = state
-            self._on_change()
+            self._on_news()
 
     def _fault(self, reason: str, rule: str | None = None) -> None:
         with self._lock:

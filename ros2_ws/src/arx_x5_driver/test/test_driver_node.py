@@ -168,7 +168,11 @@ def test_chunk_moves_the_arm_and_is_held_at_its_end(rig: Rig) -> None:
     command = rig.newest[JointTrajectory]
     assert len(command.joint_names) == len(command.points[0].positions) == 7
     assert command.points[0].positions[6] == pytest.approx(0.05, abs=1e-3)
-    np.testing.assert_allclose(command.points[0].positions, rig.newest[JointState].position, atol=1e-3)
+    rig.wait(
+        lambda: np.allclose(
+            rig.newest[JointTrajectory].points[0].positions, rig.newest[JointState].position, rtol=0.0, atol=1e-3
+        )
+    )
 
 
 def test_bad_chunks_are_rejected_with_a_reason(rig: Rig) -> None:
