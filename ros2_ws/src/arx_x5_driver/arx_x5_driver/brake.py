@@ -126,28 +126,29 @@ class Brake:
 class Samples:
     """Looks at brakes at S chosen shares of their durations: one product of matrices for each brake."""
 
-    def __init__(self, shares: Array) -> None:
-        """Prepare shares `(S,)`, from 0 to 1."""
+    def __init__(self, shares: Array, later_s: float) -> None:
+        """Prepare shares `(S,)`, from 0 to 1, and for each a time a little later."""
         s = shares
         rest = 1.0 - s
         # Columns for the position to begin with, v T, a T^2, v, and a T.
-        self._matrix = np.zeros((2, len(shares), 5))
-        self._matrix[0, :, 0] = 1.0
-        self._matrix[0, :, 1] = _way(s, 1.0, 0.0)
-        self._matrix[0, :, 2] = _way(s, 0.0, 1.0)
-        self._matrix[1, :, 3] = rest * rest * (1.0 + 2.0 * s)
-        self._matrix[1, :, 4] = rest * rest * s
+        matrix = np.zeros((2, len(shares), 5))
+        matrix[:, :, 0] = 1.0
+        matrix[:, :, 1] = _way(s, 1.0, 0.0)
+        matrix[:, :, 2] = _way(s, 0.0, 1.0)
+        matrix[1, :, 3] = later_s * rest * rest * (1.0 + 2.0 * s)
+        matrix[1, :, 4] = later_s * rest * rest * s
+        self._matrix = matrix.reshape(-1, 5)
 
-    def of(self, brake: Brake) -> tuple[Array, Array]:
-        """Positions and velocities, each `(S, n)`."""
+    def of(self, brake: Brake) -> Array:
+        """Positions `(2 S, n)`: those at the shares, then those that go on from there at the velocity of the share."""
         start = np.array(brake.start)
         duration_s = brake.duration_s
         rows = np.concatenate((start, start[1:]))
         rows[1] *= duration_s
         rows[2] *= duration_s * duration_s
         rows[4] *= duration_s
-        positions, velocities = self._matrix @ rows
-        return positions, velocities
+        positions: Array = self._matrix @ rows
+        return positions
 
 
 def _way(s: _Share, by_velocity: float, by_acceleration: float) -> _Share:

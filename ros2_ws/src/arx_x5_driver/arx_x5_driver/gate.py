@@ -54,9 +54,8 @@ class StoppingPathCheck:
 
     def __call__(self, here: Sequence[float], brake: Brake, dt_s: float) -> str | None:
         """See `tracker.WayCheck`."""
-        positions, velocities = _samples(_points(brake)).of(brake)
-        count = len(positions) + 1
-        joints = np.concatenate(([here], positions, positions + velocities * _DIFFERENCE_S))
+        joints = np.concatenate(([here], _samples(_points(brake)).of(brake)))
+        count = len(joints) // 2 + 1
         frames = self._kinematics.frames(joints)
         if self._too_fast(frames[-1], count, dt_s):
             return CARTESIAN_SPEED
@@ -95,4 +94,4 @@ def _points(brake: Brake) -> int:
 @cache
 def _samples(points: int) -> Samples:
     """Where on the way to look: more closely at its begin, where speeds have their peaks."""
-    return Samples((np.arange(points) / (points - 1)) ** 2)
+    return Samples((np.arange(points) / (points - 1)) ** 2, _DIFFERENCE_S)

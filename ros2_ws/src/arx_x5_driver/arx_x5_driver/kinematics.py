@@ -33,6 +33,7 @@ Array = NDArray[np.float64]
 _DAMPING = 1e-6  # keeps Newton steps finite at singularities
 _NEWTON_STEPS = 3
 _GAIN_REUSE_RAD = 0.05  # the Jacobian changes by about as much, so that a step leaves 5 % of the error
+_EVEN = 10.0  # condition number of most poses; where it is higher the Jacobian's inverse changes faster
 _EXACT = 1e-7  # m and rad
 _CLOSE_ENOUGH = 1e-4  # m and rad; the motors resolve no more
 _UNITS = np.array((0.3, 0.3, 0.3, 1.0, 1.0, 1.0))  # what counts as much as a radian: about the forearm's length [m]
@@ -157,7 +158,7 @@ class SdkKinematics:
 
     def _newton_gain(self, joints: Array) -> Array:
         """Damped inverse `(6, 6)` of the Jacobian, at these or very close joint angles: it is dear to compute."""
-        if not np.abs(joints - self._gain_at).max() <= _GAIN_REUSE_RAD:
+        if not np.abs(joints - self._gain_at).max() * max(self._condition, _EVEN) <= _GAIN_REUSE_RAD * _EVEN:
             left, stretches, right = np.linalg.svd(self._chain.jacobian(joints) / _UNITS[:, np.newaxis])
             damped = stretches / (stretches * stretches + _DAMPING)
             self._gain = (right.T * damped) @ left.T / _UNITS

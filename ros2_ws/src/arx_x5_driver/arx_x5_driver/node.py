@@ -10,6 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
@@ -20,6 +21,7 @@ from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
 from arx_x5_driver.arms import DryRunArm
 from arx_x5_driver.arms.selection import make_arm, release_notice
 from arx_x5_driver.chunk import ChunkRejectedError
+from arx_x5_driver.clock_offset import ClockOffset
 from arx_x5_driver.controller import Controller
 from arx_x5_driver.guard import OFF
 from arx_x5_driver.kinematics import SdkKinematics, SdkMissingError
@@ -34,7 +36,6 @@ from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 from uva_node_utils.parameters import declare
 
 _STATUS_PERIOD_S = 0.05  # while the control loop runs, in whose pauses it is published
-_SIMULTANEOUS_NS = 100_000
 _QUEUE = 10
 _CHUNK_QUEUE = 1  # an older chunk is worth nothing once a newer one is here
 
@@ -63,7 +64,7 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._runtime: Runtime  # between configuration and clean-up
         self._configured = False
         self._logged_state = State.UNCONFIGURED
-        self._ros_ahead_ns = 0
+        self._ros_ahead = ClockOffset()
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
 
     @property
@@ -164,21 +165,23 @@ class ArxX5Driver(AutostartLifecycleNode):
         for name, callback in (("enable", self._enable), ("stop", self._stop), ("home", self._home)):
             service = self.create_service(Trigger, f"x5/{name}", callback)
             self._entities.append((self.destroy_service, service))
-        self._silence = self.create_timer(2.0 * _STATUS_PERIOD_S, self._on_status_timer)
+        # Whatever the ROS clock does: this is what notices a loop that hangs.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._silence = self.create_timer(2.0 * _STATUS_PERIOD_S, self._on_status_timer, clock=steady)
         self._entities.append((self.destroy_timer, self._silence))
         diagnostics = DiagnosticsPublisher(self, "control loop", self._report)
         self._entities.append((DiagnosticsPublisher.destroy, diagnostics))
 
     def _publish_period(self, now_s: float, measured: ArmState, pose: Pose, command: ArmCommand | None) -> None:
-        measured_ns = self._ros_ahead_ns + int((measured.stamp_s - self._settings.state_latency_s) * 1e9)
+        measured_ns = self._ros_ahead.ns + int((measured.stamp_s - self._settings.state_latency_s) * 1e9)
         self._joint_states.publish(self._messages.joint_states(measured, measured_ns))
         self._eef_pose.publish(self._messages.eef_pose(pose, measured_ns))
         if command is not None:
-            self._joint_command.publish(self._messages.joint_command(command, self._ros_ahead_ns + int(now_s * 1e9)))
+            self._joint_command.publish(self._messages.joint_command(command, self._ros_ahead.ns + int(now_s * 1e9)))
 
     def _on_chunk(self, message: ActionChunk) -> None:
         now_s = time.monotonic()
-        ros_now_s = now_s + self._ros_ahead_ns * 1e-9
+        ros_now_s = now_s + self._ros_ahead.ns * 1e-9
         try:
             self._runtime.offer(chunk_from_message(message, now_s, ros_now_s), now_s)
         except ChunkRejectedError as rejection:
@@ -209,10 +212,7 @@ class ArxX5Driver(AutostartLifecycleNode):
     def _compare_clocks(self, tries: int = 1) -> None:
         # In the loop the ROS clock itself would cost as much as a publication.
         for _ in range(tries):
-            before_ns, ros_ns, after_ns = time.monotonic_ns(), self.get_clock().now().nanoseconds, time.monotonic_ns()
-            # If other processes had the CPU between the readings, an earlier comparison is better.
-            if after_ns - before_ns < _SIMULTANEOUS_NS or self._ros_ahead_ns == 0:
-                self._ros_ahead_ns = ros_ns - (before_ns + after_ns) // 2
+            self._ros_ahead.compare(time.monotonic_ns(), self.get_clock().now().nanoseconds, time.monotonic_ns())
 
     def _publish_status(self) -> None:
         snapshot, statistics = self._runtime.watch()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -64,7 +65,9 @@ class RateLoop:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         size = max(2, round(_WINDOW_S / period_s))
-        self._times_s = np.full((2, size), np.nan)  # |period - nominal|, and the work's time
+        # |period - nominal|, and the work's time: lists, as the loop sets single numbers.
+        self._errors_s = [math.nan] * size
+        self._works_s = [math.nan] * size
         self._count = 0
         self._missed = 0
         self._last_s = time.monotonic()
@@ -103,9 +106,9 @@ class RateLoop:
         """The loop's timing."""
         # The loop may wait for Python's lock meanwhile, and this is ten times as fast as np.percentile. The NaN of
         # periods to come count as largest.
-        count = min(self._count, self._times_s.shape[1])
+        count = min(self._count, len(self._works_s))
         p50, p99 = count // 2, (99 * count) // 100
-        errors_s, works_s = np.partition(self._times_s, (p50, p99)).tolist()
+        errors_s, works_s = np.partition((self._errors_s, self._works_s), (p50, p99)).tolist()
         return RateStatistics(errors_s[p99], works_s[p50], works_s[p99], self._missed, self._realtime)
 
     def _run(self, ended: threading.Event) -> None:
@@ -123,7 +126,8 @@ class RateLoop:
             period_error_s = abs(begin_s - previous_s - self._period_s)
             self._work(begin_s)
             end_s = time.monotonic()
-            self._times_s[:, self._count % self._times_s.shape[1]] = period_error_s, end_s - begin_s
+            slot = self._count % len(self._works_s)
+            self._errors_s[slot], self._works_s[slot] = period_error_s, end_s - begin_s
             self._count += 1
             previous_s = begin_s
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,7 @@ from arx_x5_driver.se3 import Pose, normalized
 _BLEND_SAMPLES = 8  # waypoints that the motion being left is kept as; the window is a few steps long at most
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What is to be reached: a pose of the end effector and an opening of the gripper [m]."""
 
     pose: Pose

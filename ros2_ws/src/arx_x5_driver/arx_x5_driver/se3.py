@@ -8,7 +8,7 @@ a period; these take about 1 us. The tests compare them with scipy.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,7 @@ Array = NDArray[np.float64]
 _NEARLY_PARALLEL = 0.9995  # above this dot product slerp's sines lose precision, and lerp is exact to 1e-7
 
 
-@dataclass(frozen=True)
-class Pose:
+class Pose(NamedTuple):
     """A rigid transform: position `(3,)` [m] and unit quaternion x, y, z, w `(4,)`."""
 
     position: Array

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from itertools import product
 from math import copysign, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,8 +131,7 @@ class SharedBounds:
         return low
 
 
-@dataclass(frozen=True)
-class Saturation:
+class Saturation(NamedTuple):
     """Which limits a step would have broken if it had gone as fast as the target asks.
 
     Attributes:

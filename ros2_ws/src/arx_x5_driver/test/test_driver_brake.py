@@ -32,7 +32,8 @@ def test_limits_hold_in_the_shortest_and_in_any_longer_time(v: float, a: float, 
     acceleration = np.array([motion.acceleration[0] for motion in track])
     assert np.abs(acceleration).max() <= 15.0 * (1.0 + 1e-9)
     assert np.abs(np.diff(acceleration)).max() <= 600.0 * brake.duration_s * GRID[40] * (1.0 + 1e-9) + 1e-9
-    positions, velocities = Samples(GRID).of(brake)
+    positions, later = np.split(Samples(GRID, 1e-3).of(brake), 2)
+    velocities = (later - positions) / 1e-3
     assert np.abs(velocities).max() <= abs(peak_velocity(v, a, brake.duration_s)) + 1e-9
     back, forth = farthest_ways(v, a, brake.duration_s)
     assert -brake.reach[0] - 2e-9 <= back - 1e-9 <= positions.min()
@@ -73,16 +74,16 @@ def test_at_the_end_there_is_exact_rest() -> None:
     motion = brake.at(brake.duration_s)
     assert motion.at_rest
     assert motion.position == brake.end
-    np.testing.assert_allclose(Samples(np.ones(1)).of(brake)[0][0], brake.end)
+    np.testing.assert_allclose(Samples(np.ones(1), 1.0).of(brake), [brake.end, brake.end])
 
 
 def test_samples_are_the_motion_at_these_times() -> None:
     brake = Brake(JointMotion([0.5, -0.2], [1.3, -0.4], [-7.0, 3.0]), 0.2)
-    positions, velocities = Samples(GRID).of(brake)
-    for share, position, velocity in zip(GRID, positions, velocities, strict=True):
+    positions, later = np.split(Samples(GRID, 0.5).of(brake), 2)
+    for share, position, then in zip(GRID, positions, later, strict=True):
         motion = brake.at(share * brake.duration_s)
         np.testing.assert_allclose(position, motion.position, atol=1e-12)
-        np.testing.assert_allclose(velocity, motion.velocity, atol=1e-12)
+        np.testing.assert_allclose(then, position + 0.5 * np.array(motion.velocity), atol=1e-12)
 
 
 def test_rest_needs_no_braking() -> None:

@@ -20,7 +20,7 @@ BOUNDS = JointBounds(
 )
 SHARED = SharedBounds(levers_m=(0.5, 3.0), acceleration_max=4.0, jerk_max=150.0, stopping_time_s=0.3)
 EPS = 1e-9
-SAMPLES = Samples(np.linspace(0.0, 1.0, 50))
+SAMPLES = Samples(np.linspace(0.0, 1.0, 50), 0.0)
 targets = st.tuples(st.floats(-1e12, 1e12), st.floats(-1e12, 1e12)) | st.tuples(
     st.floats(-1.2, 2.2), st.floats(-0.02, 0.12)
 )
@@ -123,7 +123,7 @@ def test_braking_goes_along_the_way_that_was_checked(dt_s: float) -> None:
     tracker = JointTracker(BOUNDS, 30.0, may_go)
     for _ in range(20):
         tracker.follow([2.0, 0.03], 0.005)
-    way = Samples(np.linspace(0.0, 1.0, 2001)).of(checked[-1])[0]
+    way = Samples(np.linspace(0.0, 1.0, 2001), 0.0).of(checked[-1])
     while tracker.moving:
         tracker.brake(dt_s)
         assert np.abs(way - tracker.motion.position).max(axis=1).min() < 2e-4
@@ -134,7 +134,7 @@ def test_joints_stand_still_before_a_way_that_is_barred() -> None:
     wall = 0.7
 
     def may_go(_here: object, brake: Brake, _dt_s: float) -> str | None:
-        return None if SAMPLES.of(brake)[0][:, 0].max() <= wall else "wall"
+        return None if SAMPLES.of(brake)[:, 0].max() <= wall else "wall"
 
     tracker = JointTracker(BOUNDS, 30.0, may_go)
     for _ in range(600):

@@ -129,8 +129,10 @@ def test_a_reset_needs_a_stopped_driver_and_leaves_the_arm_alone(model, client):
     # On a machine that is so busy that no command comes for a while, the first ones may be granted.
     answers = []
     client.wait_for(
-        lambda: not answers.append(client.call(ResetWorld, "sim/reset", ResetWorld.Request(seed=6)))
-        and not answers[-1].success
+        lambda: (
+            not answers.append(client.call(ResetWorld, "sim/reset", ResetWorld.Request(seed=6)))
+            and not answers[-1].success
+        )
     )
     assert "call x5/stop" in answers[-1].message
 

@@ -94,6 +94,15 @@ def test_a_position_that_jumps_is_too_fast_whatever_velocity_is_claimed() -> Non
     assert use_of([*still, jump], LIMITS, tools).velocity == pytest.approx(10.0)
 
 
+def test_stamps_of_a_clock_that_ticks_slowly_do_not_tell() -> None:
+    commands = [
+        replace(command, stamp_s=command.stamp_s // 0.02 * 0.02 + index * 1e-6)
+        for index, command in enumerate(moves(ramp(1.5)))
+    ]
+    assert not use_of(commands, LIMITS, tools).kept
+    assert use_of(commands, LIMITS, tools, PERIOD_S).kept
+
+
 def test_after_a_pause_the_driver_has_started_anew() -> None:
     before, after = moves(ramp(1.0)), moves([0.0] * 10, start_s=51.0)
     shifted = [replace(command, position=command.position + 0.5) for command in after]

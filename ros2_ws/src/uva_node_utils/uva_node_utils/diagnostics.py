@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from uva_node_utils.latency import LatencyWindow
@@ -29,7 +30,8 @@ class DiagnosticsPublisher:
         self._report = report
         # Absolute, as all tools expect it, whatever the namespace of the node.
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._timer = node.create_timer(period_s, self.publish)
+        # A ROS clock that jumps back would silence it for that long.
+        self._timer = node.create_timer(period_s, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def publish(self) -> None:
         """Publish now."""

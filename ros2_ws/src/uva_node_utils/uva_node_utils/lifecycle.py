@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
@@ -57,7 +58,9 @@ class AutostartLifecycleNode(LifecycleNode):
         super().__init__(node_name, **kwargs)
         self._autostart_timer = None
         if self.declare_parameter("autostart", True).value:
-            self._autostart_timer = self.create_timer(0.0, self._autostart_or_report)
+            # A simulation's clock may not have begun yet.
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self._autostart_timer = self.create_timer(0.0, self._autostart_or_report, clock=steady)
 
     @property
     def state_name(self) -> str:

@@ -13,6 +13,7 @@ import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
@@ -98,7 +99,8 @@ class UvaPolicyNode(AutostartLifecycleNode):
         ):
             self._resources.callback(self.destroy_service, self.create_service(kind, name, answer))
         self._resources.callback(DiagnosticsPublisher(self, "inference", self._report).destroy)
-        watch = self.create_timer(p.observation_timeout_s, self._complain)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        watch = self.create_timer(p.observation_timeout_s, self._complain, clock=steady)
         self._resources.callback(self.destroy_timer, watch)
         self._asker = asker
         self.get_logger().info(

@@ -99,10 +99,10 @@ class Bench:
                 stack.callback(self.end, name)
             yield
 
-    def use(self, since_s: float) -> Use:
-        """How much of the limits was used by the commands since a time."""
+    def use(self, since_s: float, shortest_s: float) -> Use:
+        """How much of the limits was used by the commands since a time; see `use_of`."""
         commands = [command for command in self.witness.commands if command.stamp_s >= since_s]
-        return use_of(commands, self._limits(), lambda joints: self._kinematics.frames(joints)[-1])
+        return use_of(commands, self._limits(), lambda joints: self._kinematics.frames(joints)[-1], shortest_s)
 
     def settle(self, duration_s: float = 1.5) -> float:
         """Wait until chunks are executed, and a while longer; return the time."""

@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 PAUSE_S = 0.09
 """After this long without a command the driver has started anew, at rest."""
 
+_CLOCK_JUMP_S = 1.0
 _ROUNDING = 1e-3  # of a limit: stamps are in nanoseconds of a clock that is compared with another
 # What the driver's README grants between the points at which it looks at a way.
 _STRAY_M = 0.004
@@ -77,7 +78,7 @@ class Use:
         tool: of the end effector's limits of speed and rate of turn.
         beyond_rad: how far a joint (the gripper, in m) was commanded beyond its range, 0 if never.
         beyond_m: how far the end effector was commanded out of its box, or the gripper too low, 0 if never.
-        backwards: commands that were not later than the one before.
+        backwards: commands that were not later than the one before, but for jumps of the clock itself.
         count: commands looked at.
     """
 
@@ -97,13 +98,16 @@ class Use:
         return not fast and self.beyond_rad <= 1e-9 and self.beyond_m <= _STRAY_M and not self.backwards
 
 
-def use_of(commands: Sequence[Command], limits: Limits, tools: Callable[[Array], Array]) -> Use:
+def use_of(
+    commands: Sequence[Command], limits: Limits, tools: Callable[[Array], Array], shortest_s: float = 0.0
+) -> Use:
     """Compare commands with limits.
 
     Args:
         commands: in the order in which they were published.
         limits: what to compare with.
         tools: poses of the end effector `(N, 4, 4)` at joint angles `(N, 6)`.
+        shortest_s: what commands are apart at least, where stamps are of a clock that stands still in between.
     """
     if not commands:
         return Use()
@@ -114,9 +118,10 @@ def use_of(commands: Sequence[Command], limits: Limits, tools: Callable[[Array],
     poses = tools(positions[:, :6])
     elapsed = np.diff(stamps)
     same_run = (elapsed > 0.0) & (elapsed < PAUSE_S)
+    apart = np.maximum(elapsed, shortest_s)[same_run, np.newaxis]
 
     def rates(values: Array) -> Array:
-        changes: Array = np.diff(values.reshape(len(values), -1), axis=0)[same_run] / elapsed[same_run, np.newaxis]
+        changes: Array = np.diff(values.reshape(len(values), -1), axis=0)[same_run] / apart
         return np.abs(changes)
 
     speeds_m_s = np.linalg.norm(rates(poses[:, :3, 3]), axis=1)
@@ -131,7 +136,7 @@ def use_of(commands: Sequence[Command], limits: Limits, tools: Callable[[Array],
         tool=max(_largest(speeds_m_s) / limits.tool_m_s, _largest(speeds_rad_s) / limits.tool_rad_s),
         beyond_rad=_beyond(positions, limits.position_min, limits.position_max),
         beyond_m=max(_beyond(poses[:, :3, 3], limits.box_min, limits.box_max), limits.floor_m - float(heights_m.min())),
-        backwards=int((elapsed <= 0.0).sum()),
+        backwards=int(((elapsed <= 0.0) & (elapsed > -_CLOCK_JUMP_S)).sum()),
         count=len(commands),
     )
 

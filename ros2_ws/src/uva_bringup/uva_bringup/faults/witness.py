@@ -112,9 +112,9 @@ class Witness:
         self.wait(lasted, timeout_s, f"'{state}' for {duration_s:g} s in x5/status")
         return run()[-1]
 
-    def order(self, text: str) -> None:
-        """Tell the scripted policy what to do."""
-        self.wait(self._orders.get_subscription_count, 15.0, "the scripted policy")
+    def order(self, text: str, listeners: int = 1) -> None:
+        """Tell the scripted policy, and who else listens, what to do."""
+        self.wait(lambda: self._orders.get_subscription_count() >= listeners, 15.0, "who takes orders")
         self._orders.publish(String(data=text))
 
     def take_away(self, block: str) -> float:
