@@ -12,7 +12,7 @@ _JUMP_NS = 50_000_000
 
 
 class ClockOffset:
-    """The offset by the newest comparisons; 0 before the first.
+    """The offset by the newest comparisons, of clocks that run at the same rate; 0 before the first.
 
     A simulation's clock stands still between its messages, so a comparison finds it late, or right: the largest of some
     is the best. Only a jump of a clock makes the older ones worthless.

@@ -115,8 +115,13 @@ class Controller:
         if self._state in ENABLED or self._state is State.STOPPED:
             self._enter(State.STOPPED, reason)
 
-    def fault(self, reason: str, rule: str | None = None) -> None:
-        """Something below or beside the controller failed, which counts for a rule: brake, if that helps, and stay."""
+    def fault(self, reason: str, rule: str | None = None, brakes: bool = True) -> None:
+        """Something below or beside the controller failed, which counts for a rule: brake, and stay.
+
+        Without `brakes` no command reaches the arm, whose process stands it still: nothing is made up for later.
+        """
+        if not brakes and self._motion.moving:
+            self._motion.halt()
         if self._state in (*ENABLED, State.STOPPED):
             if rule is not None:
                 self._book.count(rule)

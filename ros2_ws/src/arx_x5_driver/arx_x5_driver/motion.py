@@ -47,6 +47,8 @@ Array = NDArray[np.float64]
 LONGEST_STOP_S = 0.3
 """Limits must let every joint stop from any motion within this time, so that a hold is one within it."""
 
+_SLOWEST_M_S = 0.5  # of what the joints' velocities may sum up to: less would be hardly any motion
+
 
 @dataclass(frozen=True)
 class MotionConfig:
@@ -94,6 +96,13 @@ class MotionConfig:
             raise ValueError(
                 f"from full speed a joint would take {bounds.stopping_time_s:.2f} s to stop, more than "
                 f"{LONGEST_STOP_S} s: lower velocity_fraction or raise the limits of acceleration and jerk"
+            )
+        rules = self.cartesian
+        shared = SharedBounds((), rules.acceleration_m_s2, rules.jerk_m_s3, LONGEST_STOP_S)
+        if shared.velocity_max < _SLOWEST_M_S:
+            raise ValueError(
+                f"{rules.acceleration_m_s2:g} m/s^2 cannot be ended within {LONGEST_STOP_S} s with {rules.jerk_m_s3:g} "
+                "m/s^3: raise cartesian_jerk_m_s3 or lower cartesian_acceleration_m_s2"
             )
         return bounds
 

@@ -62,6 +62,7 @@ class Runtime:
         self._loop = RateLoop(period_s, self._work, self._fail, priority)
         self._left_behind = False
         self._unreadable = ""
+        self._failed = False  # the arm, since it was enabled
         self._periods = 0  # begun, as far as the controller is concerned
         self._sent = 0, False  # the newest period that is over, and whether the last command that was sent moves
         self.error: Exception | None = None
@@ -74,6 +75,7 @@ class Runtime:
         self._left_behind = False
         measured = self._arm.read()
         self._unreadable = ""
+        self._failed = False
         self._sent = self._periods, False
         with self._lock:
             self._controller.activate()
@@ -103,6 +105,7 @@ class Runtime:
             if dead and self._controller.state in (State.STOPPED, State.FAULT):
                 raise RequestRefusedError("the control loop does not run")
             self._controller.enable(time.monotonic())
+            self._failed = False
 
     def home(self) -> None:
         """See `Controller.home`."""
@@ -124,6 +127,8 @@ class Runtime:
         with self._lock:
             now = self._controller.snapshot(time.monotonic())
         why = f"{now.state.value}: {now.reason}"
+        if self._failed:
+            raise RequestRefusedError(f"no command reaches the arm, which should stand still by itself; {why}")
         if not rests:
             raise RequestRefusedError(f"the arm was not brought to rest within {_REST_TIMEOUT_S:g} s; {why}")
         return f"at rest until enable is called; {why}"
@@ -155,8 +160,7 @@ class Runtime:
             measured = self._arm.read()
             self._unreadable = ""
         except ArmError as error:
-            self._unreadable = f"the arm failed: {error}"
-            self._fault(self._unreadable, ARM_ERROR)
+            self._unreadable = self._arm_failed(error)
         if self._left_behind:
             return  # after such a time the arm may be elsewhere, or another loop's
         with self._lock:
@@ -170,9 +174,9 @@ class Runtime:
                 self._arm.command(command)
                 moves = command.moves
             except ArmError as error:
-                self._fault(f"the arm failed: {error}", ARM_ERROR)
+                self._arm_failed(error)
                 command = None
-        self._sent = period, moves
+        self._sent = period, moves and not self._failed
         if measured is not None and pose is not None:
             self._observe(now_s, measured, pose, command)
         state = self._controller.state
@@ -180,12 +184,17 @@ class Runtime:
             self._seen = state
             self._on_news()
 
-    def _fault(self, reason: str, rule: str | None = None) -> None:
+    def _arm_failed(self, error: ArmError) -> str:
+        """Nothing that is sent reaches the arm now; the reason of the fault."""
+        reason = f"the arm failed: {error}"
+        self._failed = True
         with self._lock:
-            self._controller.fault(reason, rule)
+            self._controller.fault(reason, ARM_ERROR, brakes=False)
+        return reason
 
     def _fail(self, error: Exception) -> None:
-        self._fault(f"the control loop failed: {error}")
+        with self._lock:
+            self._controller.fault(f"the control loop failed: {error}")
         self.error = error
 
     def _comes_to_rest(self, since: int) -> bool:

@@ -259,7 +259,11 @@ class JointTracker:
         )
 
     def brake(self, dt_s: float) -> None:
-        """Take one step of `dt_s` along the way to rest that was found good."""
+        """Take one step of `dt_s` along the way to rest that was found good; what was barred before is forgotten."""
+        self._braked, self._barred = 0, None
+        self._go_along(dt_s)
+
+    def _go_along(self, dt_s: float) -> None:
         self._braking_s += dt_s
         self._motion = self._brake.at(self._braking_s)
 
@@ -285,7 +289,7 @@ class JointTracker:
             self._braked += 1
             self._barred = problem
         else:
-            self.brake(dt_s)
+            self._go_along(dt_s)
         return self._barred
 
     def _brake_from(self, motion: JointMotion) -> Brake:

@@ -469,6 +469,7 @@ def test_real_kinematics_follow_a_chunk(make_rig: Make, make_chunk: Make, sdk_ki
         ({"gripper_keypoints_m": []}, "the gripper needs keypoints"),
         ({"gripper_keypoints_m": [0.0, 0.0, float("nan")]}, "the gripper needs keypoints"),
         ({"table_height_m": 0.74}, "the table with its clearance, 0.76 m, is not below"),
+        ({"cartesian_acceleration_m_s2": 160.0}, r"160 m/s\^2 cannot be ended within 0\.3 s with 2000 m/s\^3"),
         ({"feedback_timeout_s": 0.01, "rate_hz": 100.0}, "feedback_timeout_s 0.01 is shorter than two control periods"),
         ({"arm_model": "X9"}, "unknown arm model"),
     ],

@@ -145,6 +145,26 @@ def test_halt_returns_when_nothing_more_is_sent(
         runtime.offer(make_chunk(time.monotonic(), sequence=2), time.monotonic())
 
 
+def test_nothing_is_made_up_for_after_an_arm_that_failed(
+    runtime: Runtime,
+    arm: FragileArm,
+    sent: list[ArmCommand | None],
+    sdk_kinematics: SdkKinematics,
+    make_chunk: Any,
+) -> None:
+    """Braking went on in numbers only: to be sent to where that led would be a jump."""
+    runtime.enable()
+    runtime.offer(make_chunk(time.monotonic(), sdk_kinematics.forward(START)), time.monotonic())
+    assert wait_for(lambda: runtime._sent[1])
+    arm.broken = "read"
+    assert wait_for(lambda: state(runtime) is State.FAULT)
+    arm.broken = ""
+    assert wait_for(lambda: not runtime._unreadable)
+    count = len(sent)
+    assert wait_for(lambda: len(sent) > count + 10)
+    assert set(sent[count:]) == {None}
+
+
 def test_halt_says_what_is_true(
     runtime: Runtime, arm: FragileArm, sdk_kinematics: SdkKinematics, make_chunk: Any
 ) -> None:
@@ -152,14 +172,19 @@ def test_halt_says_what_is_true(
     runtime.offer(make_chunk(time.monotonic(), sdk_kinematics.forward(START)), time.monotonic())
     assert wait_for(lambda: runtime._sent[1])
     arm.broken = "command"
-    with pytest.raises(RequestRefusedError, match=r"not brought to rest within 0\.5 s; fault: the arm failed: no bus"):
+    with pytest.raises(RequestRefusedError, match=r"no command reaches the arm, .*; fault: the arm failed: no bus"):
         runtime.halt("test")
     arm.broken = ""
     runtime.enable()
     assert wait_for(lambda: not runtime._sent[1])
     arm.broken = "read"
     assert wait_for(lambda: state(runtime) is State.FAULT)
-    assert runtime.halt("test") == "at rest until enable is called; fault: the arm failed: no answer"
+    with pytest.raises(RequestRefusedError, match=r"no command reaches the arm, .*; fault: the arm failed: no answer"):
+        runtime.halt("test")
+    arm.broken = ""
+    assert wait_for(lambda: not runtime._unreadable)
+    runtime.enable()
+    assert runtime.halt("test") == "at rest until enable is called; stopped: test"
     assert runtime.watch()[0].rule_counts["arm_error"] == 2
     runtime.stop()
     with pytest.raises(RequestRefusedError, match="the driver is inactive, it sends nothing"):

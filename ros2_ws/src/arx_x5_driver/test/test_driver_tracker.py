@@ -147,6 +147,19 @@ def test_joints_stand_still_before_a_way_that_is_barred() -> None:
     assert saturation.barred is None
 
 
+def test_what_was_barred_before_a_brake_is_forgotten() -> None:
+    barred = True
+
+    def may_go(_here: object, _brake: Brake, _dt_s: float) -> str | None:
+        return "wall" if barred else None
+
+    tracker = JointTracker(BOUNDS, 30.0, may_go)
+    assert tracker.follow([1.5, 0.05], 0.005).barred == "wall"
+    tracker.brake(0.005)
+    barred = False
+    assert tracker.follow([1.5, 0.05], 0.005).barred is None
+
+
 def test_saturation_is_reported() -> None:
     tracker = JointTracker(BOUNDS, 30.0)
     far = tracker.follow([1.9, 0.05], 0.005)

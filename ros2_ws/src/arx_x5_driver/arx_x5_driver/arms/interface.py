@@ -44,7 +44,7 @@ def lock_interface(name: str) -> None:
     except OSError as error:
         lock.close()
         if error.errno != errno.EADDRINUSE:
-            raise
+            raise ArmError(f"cannot lock {name}: {error}") from error
         raise ArmError(
             f"{name} is in use by {_holder(name)} (it may still be releasing the arm): try again in a few seconds"
         ) from error

@@ -9,6 +9,7 @@ What is said of it here was read in its source (controller_base.cpp, joint_contr
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import numpy as np
 
 from arx_x5_driver.arm import ArmCommand, ArmError, ArmState
 from arx_x5_driver.arms.interface import check_interface, lock_interface
-from arx_x5_driver.arms.motor_watch import MotorWatch
+from arx_x5_driver.arms.motor_watch import MOTOR_COUNT, MotorWatch
 from arx_x5_driver.kinematics import import_sdk, limits_of
 
 ADVICE = (
@@ -34,6 +35,9 @@ GRAVITY_M_S2 = (0.0, 0.0, -9.807)
 """For a level base; the SDK's own default."""
 
 _GRIPPER_TORQUE_ON_M = 0.01  # the SDK bears readings up to 5 mm beyond the gripper's range, commands are within it
+
+_LET_GO_S = 0.5
+"""So long an arm that was let go takes no command: those that are still on their way would grip it again."""
 
 _logger = logging.getLogger(__name__)
 
@@ -73,13 +77,16 @@ class Arx5SdkArm:
             gripper_open_readout_rad: of the gripper's motor when it is open; 0: as the SDK has it for the model.
             gripper_width_m: the widest opening of the gripper; 0: as the SDK has it for the model.
 
-        Raises `ValueError` for an unknown model, one whose motors may not be left alone, or a gravity not of the Earth.
+        Raises `ValueError` for an unknown model, one whose motors may not be left alone, a gravity not of the Earth,
+        or a following error that is allowed at the start.
         """
         self._stall_nm = limits_of(model).gripper_torque_max / 2.0  # beyond it the SDK does not move the gripper on
         if on_close == "hold" and model != "L5":
             raise ValueError(f"motors of the {model} must not be left with torque, only an L5's: use on_shutdown damp")
         if len(gravity_m_s2) != 3 or not 9.7 <= np.linalg.norm(gravity_m_s2) <= 9.9:
             raise ValueError(f"gravity_m_s2 needs 3 numbers, together 9.8 long, got {list(gravity_m_s2)}")
+        if not torque_on_error_rad < following_error_rad:
+            raise ValueError(f"following_error_rad {following_error_rad:g} is not above torque_on_error_rad")
         self._model = model
         self._interface = interface
         self._on_close = on_close
@@ -93,6 +100,7 @@ class Arx5SdkArm:
         self._sdk: Any = None
         self._controller: Any = None
         self._commanded: ArmCommand | None = None  # what the arm holds; None: nothing, it is damped
+        self._let_go_s = -math.inf
         self._clock_offset_s = 0.0
         self._gripper_rad_per_m = 0.0
         self._watch = MotorWatch()
@@ -109,6 +117,7 @@ class Arx5SdkArm:
             # The SDK counts seconds from the controller's construction.
             self._clock_offset_s = time.monotonic() - self._controller.get_timestamp()
         self._commanded = None
+        self._let_go_s = -math.inf
         self._watch = MotorWatch()
 
     def read(self) -> ArmState:
@@ -175,6 +184,8 @@ class Arx5SdkArm:
         )
 
     def _check_start(self, state: ArmState, command: ArmCommand) -> None:
+        if time.monotonic() - self._let_go_s < _LET_GO_S:
+            raise ArmError("the arm was let go a moment ago")
         error_rad = float(np.abs(state.position - command.position).max())
         if not error_rad <= self._torque_on_error_rad:
             raise ArmError(f"torque stays off: the first command is {error_rad:.2f} rad away from the arm")
@@ -189,9 +200,10 @@ class Arx5SdkArm:
         error_rad = np.abs(state.position - self._commanded.position)
         joint = int(error_rad.argmax())
         if error_rad[joint] > self._following_error_rad:
-            commanded, self._commanded = self._commanded, None
             # Without kp the SDK's output is the measurement in the next cycle; to a new target it would only turn.
             self._connected().set_gain(self._gain(holding=False))
+            commanded, self._commanded, self._let_go_s = self._commanded, None, time.monotonic()
+            self._watch.commanded(np.zeros(MOTOR_COUNT), self._let_go_s)
             # The gripper keeps its grip.
             here = ArmCommand(state.position, np.zeros_like(state.velocity), commanded.gripper_width)
             self._connected().set_joint_cmd(self._target(here))

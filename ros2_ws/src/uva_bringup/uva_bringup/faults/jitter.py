@@ -93,7 +93,7 @@ def _measure(duration_s: float, log: Path) -> list[Jitter]:
                 first, stolen_ms = len(witness.statuses), _stolen_ms()
                 time.sleep(duration_s)
                 statuses, stolen_ms = witness.statuses[first:], _stolen_ms() - stolen_ms
-            windows = statuses[:: -round(_WINDOW_S * len(statuses) / duration_s)]
+            windows = statuses[:: -round(_WINDOW_S * len(statuses) / duration_s)][: round(duration_s / _WINDOW_S)]
             errors_ms = [status.loop_period_error_p99 * 1e3 for status in windows]
             works_ms = [status.loop_work_p99 * 1e3 for status in windows]
             bench.end("driver")

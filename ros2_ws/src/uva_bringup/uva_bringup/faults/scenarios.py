@@ -158,20 +158,22 @@ def _jump_clock(bench: Bench) -> Reaction:
     bench.end("driver")
     bench.start("clock", [sys.executable, "-m", "uva_bringup.faults.clock"])
     bench.start_driver(use_sim_time="true")
-    bench.settle()
-    first = len(bench.witness.statuses)
-    for order in ("shift 5", "normal"):
-        bench.witness.order(order, listeners=2)
-        time.sleep(2.0 * CHUNK_S)
-    statuses = bench.witness.statuses[first:]
+    try:
+        bench.settle()
+        first = len(bench.witness.statuses)
+        for order in ("shift 5", "normal"):
+            bench.witness.order(order, listeners=2)
+            time.sleep(2.0 * CHUNK_S)
+        statuses = bench.witness.statuses[first:]
+    finally:
+        bench.witness.order("normal")
+        bench.end("driver")
+        bench.end("clock")
+        bench.start_driver()
     others = {f"{status.state}: {status.reason}" for status in statuses if status.state != State.ACTIVE.value}
     if others:
         raise FaultError(f"the arm did not go on: {', '.join(others)}")
-    recovered = statuses[-1].chunk_age < CHUNK_S / 2.0
-    bench.end("driver")
-    bench.end("clock")
-    bench.start_driver()
-    return Reaction(_NAN, _NAN, State.ACTIVE.value, recovered)
+    return Reaction(_NAN, _NAN, State.ACTIVE.value, recovered=statuses[-1].chunk_age < CHUNK_S / 2.0)
 
 
 def _busy(bench: Bench) -> Reaction:
