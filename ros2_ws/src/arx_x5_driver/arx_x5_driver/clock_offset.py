@@ -8,6 +8,7 @@ from collections import deque
 _WINDOW = 20  # comparisons
 _SIMULTANEOUS_NS = 100_000  # if other processes had the CPU between the readings, they tell little
 _STEP_NS = 500_000  # smaller changes are the comparison's own error
+_SLEW_NS = 100_000  # back in small steps, or stamps would go back
 _JUMP_NS = 50_000_000
 
 
@@ -33,5 +34,7 @@ class ClockOffset:
             self.ns = sample
         self._samples.append(sample)
         best = max(self._samples)
-        if abs(best - self.ns) > _STEP_NS:
+        if best > self.ns + _STEP_NS:
             self.ns = best
+        elif best < self.ns - _STEP_NS:
+            self.ns -= _SLEW_NS
