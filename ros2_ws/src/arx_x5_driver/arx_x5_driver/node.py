@@ -10,7 +10,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
@@ -34,6 +33,7 @@ from uva_msgs.msg import ActionChunk, DriverStatus
 from uva_node_utils.diagnostics import DiagnosticsPublisher, Report
 from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 from uva_node_utils.parameters import declare
+from uva_node_utils.timers import steady_timer
 
 _STATUS_PERIOD_S = 0.05  # while the control loop runs, in whose pauses it is published
 _QUEUE = 10
@@ -165,9 +165,7 @@ class ArxX5Driver(AutostartLifecycleNode):
         for name, callback in (("enable", self._enable), ("stop", self._stop), ("home", self._home)):
             service = self.create_service(Trigger, f"x5/{name}", callback)
             self._entities.append((self.destroy_service, service))
-        # Whatever the ROS clock does: this is what notices a loop that hangs.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._silence = self.create_timer(2.0 * _STATUS_PERIOD_S, self._on_status_timer, clock=steady)
+        self._silence = steady_timer(self, 2.0 * _STATUS_PERIOD_S, self._on_status_timer)  # notices a loop that hangs
         self._entities.append((self.destroy_timer, self._silence))
         diagnostics = DiagnosticsPublisher(self, "control loop", self._report)
         self._entities.append((DiagnosticsPublisher.destroy, diagnostics))

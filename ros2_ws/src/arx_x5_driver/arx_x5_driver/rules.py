@@ -132,9 +132,6 @@ WATCHDOGS = (
 
 RULES = (*CHUNK_RULES, *MOTION_RULES, *WATCHDOGS)
 
-REJECTIONS = tuple(rule.name for rule in CHUNK_RULES)
-"""Names of the rules on chunks: where none clips, and no guard slows, their counts add up to the chunks rejected."""
-
 
 def default_actions() -> dict[str, str]:
     """The default action of every rule."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from uva_node_utils.latency import LatencyWindow
+from uva_node_utils.timers import steady_timer
 
 __all__ = ["DiagnosticsPublisher", "LatencyWindow", "Report", "format_value"]
 
@@ -30,8 +30,7 @@ class DiagnosticsPublisher:
         self._report = report
         # Absolute, as all tools expect it, whatever the namespace of the node.
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        # A ROS clock that jumps back would silence it for that long.
-        self._timer = node.create_timer(period_s, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = steady_timer(node, period_s, self.publish)
 
     def publish(self) -> None:
         """Publish now."""

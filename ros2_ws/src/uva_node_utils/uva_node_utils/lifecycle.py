@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Any
 
 import rclpy
-from rclpy.clock import Clock, ClockType
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
@@ -21,6 +20,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from uva_node_utils.errors import StartupError
+from uva_node_utils.timers import steady_timer
 
 __all__ = ["AutostartLifecycleNode", "StartupError", "run"]
 
@@ -58,9 +58,7 @@ class AutostartLifecycleNode(LifecycleNode):
         super().__init__(node_name, **kwargs)
         self._autostart_timer = None
         if self.declare_parameter("autostart", True).value:
-            # A simulation's clock may not have begun yet.
-            steady = Clock(clock_type=ClockType.STEADY_TIME)
-            self._autostart_timer = self.create_timer(0.0, self._autostart_or_report, clock=steady)
+            self._autostart_timer = steady_timer(self, 0.0, self._autostart_or_report)
 
     @property
     def state_name(self) -> str:

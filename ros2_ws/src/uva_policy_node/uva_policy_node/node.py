@@ -13,7 +13,6 @@ import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
@@ -30,6 +29,7 @@ from uva_node_utils.diagnostics import DiagnosticsPublisher, LatencyWindow, Repo
 from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 from uva_node_utils.parameters import declare
 from uva_node_utils.time import seconds_to_stamp, stamp_to_seconds
+from uva_node_utils.timers import steady_timer
 from uva_policy_node.asker import Asker, Task
 from uva_policy_node.divergence import Expectations
 from uva_policy_node.loading import load, refusal
@@ -99,8 +99,7 @@ class UvaPolicyNode(AutostartLifecycleNode):
         ):
             self._resources.callback(self.destroy_service, self.create_service(kind, name, answer))
         self._resources.callback(DiagnosticsPublisher(self, "inference", self._report).destroy)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        watch = self.create_timer(p.observation_timeout_s, self._complain, clock=steady)
+        watch = steady_timer(self, p.observation_timeout_s, self._complain)
         self._resources.callback(self.destroy_timer, watch)
         self._asker = asker
         self.get_logger().info(

@@ -20,7 +20,6 @@ from uva_bringup.faults.bench import START_RAD, Bench
 from uva_bringup.faults.witness import FaultError, listening
 from uva_bringup.run import say
 
-_TIMEOUTS: dict[str, object] = {}
 _PATIENT_TIMEOUTS: dict[str, object] = {"arm_timeout_s": 1.0, "feedback_timeout_s": 1.0}
 _WINDOW_S = 10.0  # statistics in x5/status are over this much of the past
 PRIORITIES = (20, 0)
@@ -86,7 +85,7 @@ def _measure(duration_s: float, log: Path) -> list[Jitter]:
         bench.start_policy()
         for priority in PRIORITIES:
             # Without a priority the arm's process is late, too, which is a fault: there the watch on it is patient.
-            timeouts = _TIMEOUTS if priority else _PATIENT_TIMEOUTS
+            timeouts = {} if priority else _PATIENT_TIMEOUTS
             bench.start_driver(True, START_RAD, realtime_priority=priority, **timeouts)
             with bench.busy_processors():
                 bench.settle(_WINDOW_S)
