@@ -43,25 +43,25 @@ format: setup ## Put all Python files into shape
 	@$(ENV) ruff check --fix --exit-zero . && ruff format .
 
 eval: setup ## Evaluate the shipped policy without ROS over SEEDS, results in out/eval
-	@$(ENV) python -m arx_x5_sim.evaluate --seeds $(SEEDS) $(ARGS)
+	@$(ENV) python -m uva_experiments.pushing --seeds $(SEEDS) $(ARGS)
 
 parity: setup ## Compare the model with recorded cases of the official implementation, results in out/parity.json
-	@$(ENV) python -m uva_core.parity $(CASES) --out out/parity.json $(ARGS)
+	@$(ENV) python -m uva_core.official.parity $(CASES) --out out/parity.json $(ARGS)
 
 bench: setup ## Time the jobs of the model and a period of the driver on this machine
-	@$(ENV) python -m uva_core.benchmark $(ARGS) && python -m arx_x5_driver.benchmark
+	@$(ENV) python -m uva_core.benchmark $(ARGS) && python -m uva_experiments.driver.control_period
 
 faults: setup ## Break the stack on purpose, over ROS 2: reaction times and their bounds, results in out
-	@$(ENV) python -m uva_bringup.faults $(ARGS)
+	@$(ENV) python -m uva_experiments.driver.faults $(ARGS)
 
 jitter: setup ## Measure how the driver keeps its 200 Hz while all processors are busy, results in out
-	@$(ENV) python -m uva_bringup.faults.jitter $(ARGS)
+	@$(ENV) python -m uva_experiments.driver.faults.jitter $(ARGS)
 
 tracking: setup ## Compare the driver with a naive one on a figure-eight in MuJoCo, results in out
-	@$(ENV) python -m arx_x5_sim.tracking $(ARGS)
+	@$(ENV) python -m uva_experiments.driver.tracking $(ARGS)
 
 # Imitation of demonstrations, then two rounds in which the expert corrects what the policy does by now.
-CORRECT := python -m arx_x5_sim.collect --demonstrations 0 --play 0
+CORRECT := python -m arx_x5_sim.collection.collect --demonstrations 0 --play 0
 train: setup $(DATA) ## Train tokenizer and policy in simulation, result in RUN/tuned_2
 	@$(ENV) python -m uva_core.training.tokenizer --data $(DATA) --out $(RUN)
 	@$(ENV) python -m uva_core.training.uva --data $(DATA) --out $(RUN)
@@ -76,7 +76,7 @@ train: setup $(DATA) ## Train tokenizer and policy in simulation, result in RUN/
 		--init $(RUN)/tuned_1/policy.safetensors --out $(RUN)/tuned_2
 
 $(DATA): | setup
-	@$(ENV) python -m arx_x5_sim.collect --out $(DATA)
+	@$(ENV) python -m arx_x5_sim.collection.collect --out $(DATA)
 
 clean: ## Remove everything that was built or written, but not data and runs
 	rm -rf .venv .cache .setup.lock ros2_ws/{build,install,log,build.log} ros_standins/{build,install,log,build.log}

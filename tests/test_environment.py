@@ -13,9 +13,9 @@ SET_BY_ENV = ("COLCON_HOME", "MESA_SHADER_CACHE_DIR", "MPLCONFIGDIR", "PIP_CACHE
 # Whatever writes to the home directory of its own accord: ROS logs and the shaders of OpenGL.
 PROGRAM = """
 import rclpy
-from arx_x5_sim.camera import Camera
-from arx_x5_sim.scene import build_model
-from arx_x5_sim.world import World
+from arx_x5_sim.world.camera import Camera
+from arx_x5_sim.world.scene import build_model
+from arx_x5_sim.world.world import World
 
 model = build_model()
 camera = Camera(model)

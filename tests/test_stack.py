@@ -25,8 +25,8 @@ from std_srvs.srv import Trigger
 
 from uva_bringup.command import find_executable
 from uva_bringup.demo.domain import free_domain_id
-from uva_core import checkpoint as checkpoints
-from uva_core.policy import UvaPolicy
+from uva_core.checkpoint import safetensors_file as checkpoints
+from uva_core.policy.policy import UvaPolicy
 from uva_msgs.msg import ActionChunk, DriverStatus
 from uva_node_utils.time import duration_to_seconds, stamp_to_seconds
 

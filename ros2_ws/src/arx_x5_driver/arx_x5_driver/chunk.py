@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arx_x5_driver.rules import (
+from arx_x5_driver.rules.rules import (  # fmt: skip
     CLIP,
     EMPTY,
     FLOOD,
@@ -27,7 +27,7 @@ from arx_x5_driver.rules import (
     STEP_JUMP_RAD,
     TIMES,
     RuleBook,
-)  # fmt: skip
+)
 
 Array = NDArray[np.float64]
 

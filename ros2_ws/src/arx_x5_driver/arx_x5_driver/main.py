@@ -7,8 +7,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from arx_x5_driver.control.rate import make_realtime
 from arx_x5_driver.node import ArxX5Driver
-from arx_x5_driver.rate import make_realtime
 from uva_node_utils.lifecycle import run
 
 SWITCH_INTERVAL_S = 0.0001

@@ -18,9 +18,9 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from arx_x5_driver.arm import JOINT_COUNT, ArmCommand, ArmState
 from arx_x5_driver.chunk import Chunk
-from arx_x5_driver.rate import RateStatistics
-from arx_x5_driver.se3 import Pose
-from arx_x5_driver.state import Snapshot
+from arx_x5_driver.control.rate import RateStatistics
+from arx_x5_driver.control.state import Snapshot
+from arx_x5_driver.geometry.se3 import Pose
 from uva_msgs.msg import ActionChunk, DriverStatus
 from uva_node_utils.time import duration_to_seconds, seconds_to_duration, stamp_to_seconds
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from arx_x5_driver.arms.faulty import FAULTS
 from arx_x5_driver.chunk import ChunkRules
-from arx_x5_driver.config import ControllerConfig
-from arx_x5_driver.guard import MODES, GuardRules
-from arx_x5_driver.kinematics import limits_of
-from arx_x5_driver.limits import LIMITS, ArmLimits
-from arx_x5_driver.motion import MotionConfig
-from arx_x5_driver.rule_parameters import RuleParameters
-from arx_x5_driver.safety import CartesianRules
+from arx_x5_driver.control.config import ControllerConfig
+from arx_x5_driver.geometry.kinematics import limits_of
+from arx_x5_driver.geometry.limits import LIMITS, ArmLimits
+from arx_x5_driver.motion.cartesian_filter import CartesianRules
+from arx_x5_driver.motion.motion import MotionConfig
+from arx_x5_driver.rules.divergence_guard import MODES, GuardRules
+from arx_x5_driver.rules.parameters import RuleParameters
 from uva_node_utils.specs import param
 
 

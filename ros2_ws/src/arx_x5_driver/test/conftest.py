@@ -13,15 +13,15 @@ from scipy.spatial.transform import Rotation
 
 from arx_x5_driver.arm import ArmCommand, ArmState
 from arx_x5_driver.arms.loopback import LoopbackArm
-from arx_x5_driver.body import Body
 from arx_x5_driver.chunk import Chunk, ChunkRejectedError
-from arx_x5_driver.controller import Controller
-from arx_x5_driver.kinematics import Kinematics, SdkKinematics
-from arx_x5_driver.limits import LIMITS
+from arx_x5_driver.control.controller import Controller
+from arx_x5_driver.control.state import ENABLED, State
+from arx_x5_driver.geometry.body import Body
+from arx_x5_driver.geometry.kinematics import Kinematics, SdkKinematics
+from arx_x5_driver.geometry.limits import LIMITS
+from arx_x5_driver.geometry.se3 import Pose, quaternion_from_rpy, rpy_from_quaternion
 from arx_x5_driver.parameters import DriverParameters
-from arx_x5_driver.rules import CLIP, STOP, default_actions
-from arx_x5_driver.se3 import Pose, quaternion_from_rpy, rpy_from_quaternion
-from arx_x5_driver.state import ENABLED, State
+from arx_x5_driver.rules.rules import CLIP, STOP, default_actions
 
 PERIOD_S = 0.005
 PAUSE_S = 0.09  # after this long without a command the controller takes the arm to stand still

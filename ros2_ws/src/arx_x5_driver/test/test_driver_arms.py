@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.arm import ArmCommand, ArmError
+from arx_x5_driver.arm_selection import make_arm, release_notice
 from arx_x5_driver.arms import Arx5SdkArm, DryRunArm, FaultyArm, IsolatedArm, LoopbackArm
-from arx_x5_driver.arms.selection import make_arm, release_notice
 from arx_x5_driver.parameters import DriverParameters
 
 

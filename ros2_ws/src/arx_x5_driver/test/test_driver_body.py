@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from arx_x5_driver.body import Body, Capsule, segment_distances
-from arx_x5_driver.chain import Chain
-from arx_x5_driver.kinematics import SdkKinematics
-from arx_x5_driver.limits import LIMITS
+from arx_x5_driver.geometry.body import Body, Capsule, segment_distances
+from arx_x5_driver.geometry.chain import Chain
+from arx_x5_driver.geometry.kinematics import SdkKinematics
+from arx_x5_driver.geometry.limits import LIMITS
 
 FOLDED = [0.0, 1.5, 0.0, -1.5, 0.0, 0.0]  # the hand turned back into the upper arm
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arx_x5_driver.brake import Brake, JointMotion, Samples, braking_time_s, farthest_ways, peak_velocity
+from arx_x5_driver.motion.braking import Brake, JointMotion, Samples, braking_time_s, farthest_ways, peak_velocity
 
 ACCELERATION_MAX = 15.0
 JERK_MAX = 600.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 
-from arx_x5_driver.clock_offset import ClockOffset
+from arx_x5_driver.control.clock_offset import ClockOffset
 
 MS = 1_000_000
 AHEAD = 1_700_000_000_000 * MS

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.chunk import Chunk, ChunkRejectedError
-from arx_x5_driver.controller import Controller
-from arx_x5_driver.kinematics import SdkKinematics
+from arx_x5_driver.control.controller import Controller
+from arx_x5_driver.control.state import RequestRefusedError, Snapshot, State
+from arx_x5_driver.geometry.kinematics import SdkKinematics
 from arx_x5_driver.parameters import DriverParameters
-from arx_x5_driver.rules import NOT_ENABLED
-from arx_x5_driver.state import RequestRefusedError, Snapshot, State
+from arx_x5_driver.rules.rules import NOT_ENABLED
 
 Make = Callable[..., Any]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.chunk import ChunkRejectedError
-from arx_x5_driver.guard import DivergenceGuard, GuardRules
-from arx_x5_driver.state import State
+from arx_x5_driver.control.state import State
+from arx_x5_driver.rules.divergence_guard import DivergenceGuard, GuardRules
 
 NOW_S = 5.0
 

@@ -8,10 +8,10 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from arx_x5_driver import kinematics as module
-from arx_x5_driver.kinematics import SdkKinematics, SdkMissingError, limits_of
-from arx_x5_driver.limits import LIMITS, ArmLimits
-from arx_x5_driver.se3 import Pose
+from arx_x5_driver.geometry import kinematics as module
+from arx_x5_driver.geometry.kinematics import SdkKinematics, SdkMissingError, limits_of
+from arx_x5_driver.geometry.limits import LIMITS, ArmLimits
+from arx_x5_driver.geometry.se3 import Pose
 
 
 @pytest.mark.parametrize("model", LIMITS)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.arms.loopback import LoopbackArm
-from arx_x5_driver.latency import SlidingPercentile
+from arx_x5_driver.motion.latency import SlidingPercentile
 
 
 def test_warm_up_and_old_values_do_not_count() -> None:

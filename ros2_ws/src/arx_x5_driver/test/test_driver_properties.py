@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from arx_x5_driver.chunk import Chunk
-from arx_x5_driver.guard import MODES
-from arx_x5_driver.rules import RULES
-from arx_x5_driver.state import RequestRefusedError, State
+from arx_x5_driver.control.state import RequestRefusedError, State
+from arx_x5_driver.rules.divergence_guard import MODES
+from arx_x5_driver.rules.rules import RULES
 
 LOW_START = np.array([0.0, 0.92, 0.80, -0.96, 0.0, 0.0])  # of the X5: 5.5 cm above the table, looking down
 CORNERS = np.array([[x, y, z] for x in (0.05, 0.75) for y in (-0.55, 0.55) for z in (0.0, 0.75)])

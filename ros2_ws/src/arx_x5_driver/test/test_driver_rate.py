@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from arx_x5_driver import rate
-from arx_x5_driver.rate import RateLoop
+from arx_x5_driver.control import rate
+from arx_x5_driver.control.rate import RateLoop
 
 PERIOD_S = 0.01
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from arx_x5_driver.control.state import State
 from arx_x5_driver.parameters import DriverParameters
-from arx_x5_driver.rules import RULES
-from arx_x5_driver.state import State
+from arx_x5_driver.rules.rules import RULES
 from uva_node_utils.specs import parameter_specs
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.chunk import Chunk
-from arx_x5_driver.rules import CLIP, REJECT, STOP
+from arx_x5_driver.rules.rules import CLIP, REJECT, STOP
 
 LOW_START = np.array([0.0, 0.92, 0.80, -0.96, 0.0, 0.0])  # of the X5: 5.5 cm above the table, looking down
 

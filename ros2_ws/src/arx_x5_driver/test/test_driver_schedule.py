@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.chunk import Chunk
-from arx_x5_driver.schedule import Schedule, Target
-from arx_x5_driver.se3 import Pose, quaternion_from_rpy
+from arx_x5_driver.geometry.se3 import Pose, quaternion_from_rpy
+from arx_x5_driver.motion.schedule import Schedule, Target
 
 STANDING = Target(Pose(np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0])), 0.0)
 

@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.arm import ArmCommand, ArmError
-from arx_x5_driver.arms import Arx5SdkArm, interface, sdk
-from arx_x5_driver.kinematics import SdkMissingError
+from arx_x5_driver.arms import Arx5SdkArm, sdk
+from arx_x5_driver.arms import can_interface as interface
+from arx_x5_driver.geometry.kinematics import SdkMissingError
 
 
 class Clock:
@@ -368,7 +369,7 @@ def test_the_sdk_gives_torque_from_the_start() -> None:
 
 
 LOCKING = (
-    "import sys; from arx_x5_driver.arms.interface import lock_interface; "
+    "import sys; from arx_x5_driver.arms.can_interface import lock_interface; "
     "lock_interface(sys.argv[1]); print('locked', flush=True); sys.stdin.read()"
 )
 

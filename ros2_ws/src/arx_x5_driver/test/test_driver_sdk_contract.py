@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from arx_x5_driver.arms import sdk
-from arx_x5_driver.limits import LIMITS
+from arx_x5_driver.geometry.limits import LIMITS
 
 PACKAGE = Path(sdk.__file__).parents[1]
 SOURCES = (PACKAGE / "arms/sdk.py").read_text() + (PACKAGE / "kinematics.py").read_text()

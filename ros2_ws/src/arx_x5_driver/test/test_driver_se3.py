@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
-from arx_x5_driver.se3 import (
+from arx_x5_driver.geometry.se3 import (
     Pose,
     angle_between,
     quaternion_from_rpy,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arx_x5_driver.brake import Brake, Samples
-from arx_x5_driver.tracker import JointBounds, JointTracker, SharedBounds
+from arx_x5_driver.motion.braking import Brake, Samples
+from arx_x5_driver.motion.joint_tracker import JointBounds, JointTracker, SharedBounds
 
 BOUNDS = JointBounds(
     position_min=np.array([-1.0, 0.0]),

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import zarr
 
-from arx_x5_sim.collect import collect, main
-from arx_x5_sim.dataset import DatasetWriter
-from arx_x5_sim.episodes import STILL_STEPS
+from arx_x5_sim.collection.collect import collect, main
+from arx_x5_sim.collection.dataset import DatasetWriter
+from arx_x5_sim.collection.episodes import STILL_STEPS
 
 ROW_SHAPES = {
     "camera0_rgb": (128, 128, 3),

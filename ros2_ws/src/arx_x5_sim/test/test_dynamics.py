@@ -3,13 +3,13 @@
 
 import numpy as np
 import pytest
+from uva_experiments.dynamics import STRIDE_STEPS, cut, forward_errors, inverse_errors, moved_to
 
-from arx_x5_sim.dynamics import STRIDE_STEPS, cut, forward_errors, inverse_errors, moved_to
-from arx_x5_sim.episodes import Episode, Kind
+from arx_x5_sim.collection.episodes import Episode, Kind
 from uva_core import presets
 from uva_core.config import UvaConfig, from_dict
-from uva_core.policy import UvaPolicy
-from uva_core.predictions import ActionPrediction, ActionSequence, VideoPrediction
+from uva_core.policy.policy import UvaPolicy
+from uva_core.policy.predictions import ActionPrediction, ActionSequence, VideoPrediction
 
 STEPS = 30
 

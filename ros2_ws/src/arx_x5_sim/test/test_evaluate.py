@@ -6,18 +6,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from uva_experiments.pushing import failures, parse_seeds, success, table
+from uva_experiments.uva_actor import UvaActor
 
-from arx_x5_sim.camera import Camera
-from arx_x5_sim.closed_loop import UvaActor
-from arx_x5_sim.env import Observation, PushEnv
-from arx_x5_sim.evaluate import failures, parse_seeds, success, table
-from arx_x5_sim.readout import BlockReadout
-from arx_x5_sim.scene import build_model
-from arx_x5_sim.world import TOOL_QUATERNION, World
+from arx_x5_sim.tasks.cartesian_env import Observation, PushEnv
+from arx_x5_sim.tasks.push.block_readout import BlockReadout
+from arx_x5_sim.world.world.camera import Camera
+from arx_x5_sim.world.world.scene import build_model
+from arx_x5_sim.world.world.world import TOOL_QUATERNION, World
 from uva_core.config import ObservationConfig
-from uva_core.observation import ObservationBuffer
+from uva_core.observation.buffer import ObservationBuffer
+from uva_core.policy.predictions import ActionPrediction
 from uva_core.poses import encode
-from uva_core.predictions import ActionPrediction
 
 
 def halved(images):

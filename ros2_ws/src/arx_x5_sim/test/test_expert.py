@@ -4,10 +4,10 @@
 import numpy as np
 import pytest
 
-from arx_x5_sim.env import PushEnv
-from arx_x5_sim.expert import CLEARANCE_M, SPEED_M, Expert, Pair, pair_costs, push_step
-from arx_x5_sim.policies import ActionNoise
-from arx_x5_sim.seeds import VALIDATION_SEEDS
+from arx_x5_sim.collection.seeds import VALIDATION_SEEDS
+from arx_x5_sim.tasks.cartesian_env import PushEnv
+from arx_x5_sim.tasks.push.expert import CLEARANCE_M, SPEED_M, Expert, Pair, pair_costs, push_step
+from arx_x5_sim.tasks.push.wandering import ActionNoise
 
 
 def _run(env, expert, seed, noise=None, max_steps=150):

@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("arx5_interface")
 pytest.importorskip("matplotlib")
 
-from arx_x5_sim.tracking.__main__ import main
-from arx_x5_sim.tracking.figure_eight import STEP_S, FigureEight
-from arx_x5_sim.tracking.run import RATE_HZ, RUN_IN_S, Recording, score
+from uva_experiments.driver.tracking.__main__ import main
+from uva_experiments.driver.tracking.figure_eight import STEP_S, FigureEight
+from uva_experiments.driver.tracking.run import RATE_HZ, RUN_IN_S, Recording, score
 
 FIGURE = FigureEight()
 

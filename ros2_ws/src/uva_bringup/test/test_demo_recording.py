@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
-
-from uva_bringup.demo.recording import Recording
+from uva_replay.recording import Recording
 
 STORE = get_typestore(Stores.ROS2_KILTED)
 IMAGE_TYPE = "sensor_msgs/msg/Image"
@@ -67,7 +66,7 @@ def test_unknown_encoding_is_named(tmp_path):
 @pytest.mark.parametrize("name", ["uva_msgs/msg/ActionChunkArray", "diagnostic_msgs/msg/DiagnosticArray"])
 def test_installed_definitions_have_the_hash_that_ros_gives_them(name):
     packages = pytest.importorskip("ament_index_python.packages")
-    definitions = pytest.importorskip("uva_bringup.demo.definitions")
+    definitions = pytest.importorskip("uva_replay.definitions")
     types = definitions.InstalledTypes()
     types.load(name)
     package, _, message = name.split("/")
@@ -78,6 +77,6 @@ def test_installed_definitions_have_the_hash_that_ros_gives_them(name):
 
 
 def test_missing_definition_is_named():
-    definitions = pytest.importorskip("uva_bringup.demo.definitions")
+    definitions = pytest.importorskip("uva_replay.definitions")
     with pytest.raises(LookupError, match="no definition of std_msgs/msg/Nonsense"):
         definitions.InstalledTypes().load("std_msgs/msg/Nonsense")

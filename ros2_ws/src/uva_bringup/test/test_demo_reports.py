@@ -7,22 +7,14 @@ from types import SimpleNamespace
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from uva_replay.camera_video import BAR_HEIGHT, FRAME_SIZE, RESULT_S, write_camera_video
+from uva_replay.episode import Episode
+from uva_replay.prediction import Frame, Moment, Prediction, candidate_times_s, find_moments, foresee, furthest_motion_m
+from uva_replay.prediction_picture import draw_prediction
+from uva_replay.statistics import Percentiles, Statistics, compute_statistics, percentiles
 
-from uva_bringup.demo import topics
-from uva_bringup.demo.camera_video import BAR_HEIGHT, FRAME_SIZE, RESULT_S, write_camera_video
-from uva_bringup.demo.episode import Episode
-from uva_bringup.demo.prediction import (
-    Frame,
-    Moment,
-    Prediction,
-    candidate_times_s,
-    find_moments,
-    foresee,
-    furthest_motion_m,
-)
-from uva_bringup.demo.prediction_picture import draw_prediction
-from uva_bringup.demo.statistics import Percentiles, Statistics, compute_statistics, percentiles
 from uva_bringup.demo.summary import format_table, make_summary, write_summary
+from uva_node_utils import topics
 
 EPISODES = (Episode(1, 20000, 100.0, 110.0, True), Episode(2, 20001, 120.0, 140.0, False))
 NAN = float("nan")
@@ -192,7 +184,7 @@ def checkpoint(tmp_path):
     pytest.importorskip("geometry_msgs.msg")
     presets = pytest.importorskip("uva_core.presets")
     from uva_core.config import UvaConfig, from_dict
-    from uva_core.policy import UvaPolicy
+    from uva_core.policy.policy import UvaPolicy
 
     UvaPolicy(from_dict(UvaConfig, presets.load("uva_tiny")["config"])).save(tmp_path / "model.safetensors")
     return tmp_path / "model.safetensors"

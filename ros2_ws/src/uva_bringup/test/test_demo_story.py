@@ -14,18 +14,19 @@ import psutil
 import pytest
 from PIL import Image
 from rosbags.highlevel import AnyReader
+from uva_replay import prediction
+from uva_replay.episode import Episode
+from uva_replay.prediction import Frame
+from uva_replay.recording import Recording
+from uva_replay.statistics import compute_statistics
 
-from uva_bringup.demo import episodes, monitor, prediction, story
+from uva_bringup.demo import episodes, monitor, story
 from uva_bringup.demo.__main__ import prepare_output
 from uva_bringup.demo.domain import isolated_environment
-from uva_bringup.demo.episode import Episode
 from uva_bringup.demo.errors import DemoError
-from uva_bringup.demo.prediction import Frame
-from uva_bringup.demo.recording import Recording
-from uva_bringup.demo.statistics import compute_statistics
 from uva_bringup.supervisor import Command
-from uva_core.observation import ObservationNotReadyError
-from uva_core.policy import UvaPolicy
+from uva_core.observation.buffer import ObservationNotReadyError
+from uva_core.policy.policy import UvaPolicy
 
 FAKES = Path(__file__).parent / "fakes"
 

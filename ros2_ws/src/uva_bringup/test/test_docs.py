@@ -21,7 +21,7 @@ def test_option_is_documented_with_its_choices(option):
 
 def test_results_of_the_demo_are_documented():
     demo = pytest.importorskip("uva_bringup.demo.__main__")
-    summary = pytest.importorskip("uva_bringup.demo.statistics")
+    summary = pytest.importorskip("uva_replay.statistics")
     names = [*demo.OUTPUTS, *(field.name for field in fields(summary.Statistics)), "episodes", "solved", "per_episode"]
     text = DOCUMENT.read_text()
     assert [name for name in names if name not in text] == []

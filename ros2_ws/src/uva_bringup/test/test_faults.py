@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-
-from uva_bringup.faults.commands import Command, Limits, Use, rest_after, use_of
+from uva_experiments.driver.faults.commands import Command, Limits, Use, rest_after, use_of
 
 PERIOD_S = 0.005
 LIMITS = Limits(
@@ -121,7 +120,7 @@ def test_rest_is_after_the_last_moving_command() -> None:
 @pytest.fixture
 def finding():
     """A finding in which everything is as it should be."""
-    scenarios = pytest.importorskip("uva_bringup.faults.scenarios")
+    scenarios = pytest.importorskip("uva_experiments.driver.faults.scenarios")
     scenario = scenarios.SCENARIOS[0]
     return scenarios.Finding(
         scenario,
@@ -150,7 +149,7 @@ def test_a_finding_passes_only_if_everything_is_as_it_should_be(finding) -> None
 
 
 def test_the_report_says_what_was_measured(finding) -> None:
-    report = pytest.importorskip("uva_bringup.faults.report")
+    report = pytest.importorskip("uva_experiments.driver.faults.report")
     failed = replace(finding, reaction=None, error="no 'holding' came")
     assert "| 10 ms (50) | 200 ms (300) | holding |" in report.row(finding)
     assert report.row(finding).endswith("| ok |")
@@ -166,7 +165,7 @@ def test_the_report_says_what_was_measured(finding) -> None:
 
 
 def test_every_scenario_is_documented() -> None:
-    scenarios = pytest.importorskip("uva_bringup.faults.scenarios")
+    scenarios = pytest.importorskip("uva_experiments.driver.faults.scenarios")
     text = (Path(__file__).resolve().parents[4] / "docs" / "faults.md").read_text(encoding="utf-8")
     assert [scenario.name for scenario in scenarios.SCENARIOS if f"`{scenario.name}`" not in text] == []
     assert [scenario.fault for scenario in scenarios.SCENARIOS if f"| {scenario.fault} |" not in text] == []
@@ -175,7 +174,7 @@ def test_every_scenario_is_documented() -> None:
 @pytest.mark.system
 def test_a_fault_over_dds(tmp_path) -> None:
     """Its limits and its end are asserted; how fast it was noticed is measured on a machine that does nothing else."""
-    command = [sys.executable, "-m", "uva_bringup.faults", "clock_ahead", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "uva_experiments.driver.faults", "clock_ahead", "--out", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert "| stamps 5 s ahead |" in ended.stdout, ended.stderr
     entry = json.loads((tmp_path / "faults.json").read_text())["faults"]["clock_ahead"]
@@ -187,7 +186,7 @@ def test_a_fault_over_dds(tmp_path) -> None:
 
 
 def test_unknown_fault_is_named(capsys) -> None:
-    main = pytest.importorskip("uva_bringup.faults.__main__").main
+    main = pytest.importorskip("uva_experiments.driver.faults.__main__").main
     with pytest.raises(SystemExit):
         main(["earthquake"])
     assert "unknown: earthquake" in capsys.readouterr().err

@@ -7,8 +7,8 @@ import torch
 
 from uva_core import presets
 from uva_core.config import ModelConfig, UvaConfig, from_dict
-from uva_core.observation import Observation
-from uva_core.policy import UvaPolicy
+from uva_core.observation.buffer import Observation
+from uva_core.policy.policy import UvaPolicy
 
 
 @pytest.fixture(scope="session")

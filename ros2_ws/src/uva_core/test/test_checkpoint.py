@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from uva_core import checkpoint
-from uva_core.checkpoint import CheckpointError
-from uva_core.policy import UvaPolicy
+from uva_core.checkpoint import safetensors_file as checkpoint
+from uva_core.checkpoint.safetensors_file import CheckpointError
+from uva_core.policy.policy import UvaPolicy
 
 
 def test_a_policy_comes_back_as_it_was_saved(tmp_path, tiny_policy, observation):

@@ -16,18 +16,19 @@ import torch
 from omegaconf import OmegaConf
 from safetensors import safe_open
 
-from uva_core import checkpoint, presets
+from uva_core import presets
+from uva_core.checkpoint import safetensors_file as checkpoint
 from uva_core.config import UvaConfig, from_dict
-from uva_core.importing import official_checkpoint
-from uva_core.importing.command import main
-from uva_core.importing.convert import Options, check_finite, convert
-from uva_core.importing.hydra_config import HydraConfig
-from uva_core.importing.torch_file import TorchFile
 from uva_core.modes import RULES, MaskMode
-from uva_core.parity.case import Case, Row
-from uva_core.parity.network import NetworkCase
-from uva_core.parity.observed_policy import PolicyCase
-from uva_core.policy import UvaPolicy
+from uva_core.official.importing import official_checkpoint
+from uva_core.official.importing.command import main
+from uva_core.official.importing.convert import Options, check_finite, convert
+from uva_core.official.importing.hydra_config import HydraConfig
+from uva_core.official.importing.torch_file import TorchFile
+from uva_core.official.parity.case import Case, Row
+from uva_core.official.parity.network import NetworkCase
+from uva_core.official.parity.observed_policy import PolicyCase
+from uva_core.policy.policy import UvaPolicy
 from uva_core.training import tokenizer as tokenizer_training
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from uva_core.config import SAMPLERS
-from uva_core.diffusion import TrainingDiffusion, make_scheduler, sample, spaced_scheduler, spaced_timesteps
+from uva_core.diffusion.denoising import TrainingDiffusion, make_scheduler, sample, spaced_scheduler, spaced_timesteps
 
 
 def perfect(clean):

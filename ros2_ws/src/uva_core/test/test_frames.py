@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from uva_core import frames
+from uva_core.official import frames
 
 
 def test_frames_lie_in_the_sequence_or_are_refused():

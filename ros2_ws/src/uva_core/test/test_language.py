@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from uva_core.language import ClipTextEncoder, InstructionTable
+from uva_core.network.language import ClipTextEncoder, InstructionTable
 
 WORDS = ["<|startoftext|>", "<|endoftext|>", "fold</w>", "towel</w>", "cup</w>", "f", "o", "l", "d</w>"]
 

@@ -3,7 +3,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uva_core.masking import generation_counts, mask_from_order, random_mask_ratios, random_orders, training_mask
+from uva_core.network.masking import (
+    generation_counts,
+    mask_from_order,
+    random_mask_ratios,
+    random_orders,
+    training_mask,
+)
 
 
 def test_the_first_entries_of_the_order_are_masked():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from uva_core.parity import __main__ as command
+from uva_core.official.parity import __main__ as command
 
 FOLDER = Path(__file__).parent / "golden"
 

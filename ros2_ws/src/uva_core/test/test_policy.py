@@ -9,10 +9,10 @@ import torch
 import uva_core.policy
 from uva_core.config import SAMPLERS
 from uva_core.modes import MaskMode
-from uva_core.policy import UvaPolicy
+from uva_core.policy.generation import Noise
+from uva_core.policy.policy import UvaPolicy
+from uva_core.policy.predictions import ActionSequence
 from uva_core.poses import encode
-from uva_core.predictions import ActionSequence
-from uva_core.sampling import Noise
 
 
 def test_a_chunk_has_the_times_and_shapes_of_its_configuration(tiny_policy, observation):

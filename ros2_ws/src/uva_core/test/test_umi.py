@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from uva_core import poses, umi
+from uva_core import poses
+from uva_core.official import umi
 
 
 def still(*position):

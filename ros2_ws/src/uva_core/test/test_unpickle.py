@@ -16,10 +16,10 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
-from uva_core.checkpoint import CheckpointError
-from uva_core.importing.hydra_config import HydraConfig
-from uva_core.importing.torch_file import TorchFile
-from uva_core.importing.unpickle import StoredTensor
+from uva_core.checkpoint.safetensors_file import CheckpointError
+from uva_core.official.importing.hydra_config import HydraConfig
+from uva_core.official.importing.torch_file import TorchFile
+from uva_core.official.importing.unpickle import StoredTensor
 
 
 def torch_zip(path, data_pkl: bytes, **entries: bytes):

@@ -23,10 +23,10 @@ import torch
 from tqdm import tqdm
 
 from uva_core import presets
-from uva_core.checkpoint import CheckpointError
+from uva_core.checkpoint.safetensors_file import CheckpointError
 from uva_core.config import SamplingConfig, UvaConfig, from_dict
 from uva_core.modes import MaskMode
-from uva_core.policy import UvaPolicy
+from uva_core.policy.policy import UvaPolicy
 
 Job = Callable[[int], dict[str, float]]
 """Runs one prediction with this seed and returns seconds by stage."""

@@ -6,7 +6,7 @@ import torch
 
 from uva_core import presets
 from uva_core.config import UvaConfig, from_dict
-from uva_core.policy import UvaPolicy
+from uva_core.policy.policy import UvaPolicy
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,11 @@ import torch
 
 from uva_core import MaskMode
 from uva_core.config import ModelConfig, ObservationConfig, UvaConfig
-from uva_core.observation import ObservationNotReadyError
-from uva_core.policy import UvaPolicy
-from uva_core.predictions import ActionSequence
+from uva_core.observation.buffer import ObservationNotReadyError
+from uva_core.policy.policy import UvaPolicy
+from uva_core.policy.predictions import ActionSequence
 from uva_node_utils.errors import StartupError
-from uva_policy_node.asker import Asker, Task
+from uva_policy_node.inference import Asker, Task
 from uva_policy_node.loading import load, refusal, unfit
 from uva_policy_node.parameters import PolicyParameters
 

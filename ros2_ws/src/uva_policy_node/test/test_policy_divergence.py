@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from uva_core.predictions import VideoPrediction
+from uva_core.policy.predictions import VideoPrediction
 from uva_policy_node.divergence import Expectations, ExpectedFrame
 
 AFTER_S = np.array([0.4, 0.8, 1.2, 1.6])

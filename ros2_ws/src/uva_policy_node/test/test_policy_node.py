@@ -22,7 +22,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float32
 
-from uva_core.policy import UvaPolicy
+from uva_core.policy.policy import UvaPolicy
 from uva_msgs.msg import ActionChunk, ActionChunkArray
 from uva_msgs.srv import SetInstruction, SetMaskMode
 from uva_node_utils.lifecycle import StartupError

@@ -8,11 +8,11 @@ import pytest
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 
+from uva_core.policy.predictions import ActionPrediction
 from uva_core.poses import encode
-from uva_core.predictions import ActionPrediction
 from uva_node_utils.time import duration_to_seconds, stamp_to_seconds
 from uva_policy_node.messages import MessageError, action_chunk, gripper_width, pose_matrix
-from uva_policy_node.strip import CELL_PX, GAP_PX, LABEL_PX, strip
+from uva_policy_node.prediction_strip import CELL_PX, GAP_PX, LABEL_PX, strip
 from uva_policy_node.worker import Worker
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from uva_core.predictions import VideoPrediction
+from uva_core.policy.predictions import VideoPrediction
 
 PATCHES_PER_SIDE = 8
 

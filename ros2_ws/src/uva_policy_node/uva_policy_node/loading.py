@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from uva_core import MaskMode
-from uva_core.checkpoint import CheckpointError
+from uva_core.checkpoint.safetensors_file import CheckpointError
 from uva_core.config import UvaConfig
-from uva_core.policy import UvaPolicy
+from uva_core.policy.policy import UvaPolicy
 from uva_node_utils.errors import StartupError
-from uva_policy_node.asker import Asker
+from uva_policy_node.inference import Asker
 from uva_policy_node.parameters import PolicyParameters
 
 MOVING = (MaskMode.POLICY, MaskMode.POLICY_PLANNER)

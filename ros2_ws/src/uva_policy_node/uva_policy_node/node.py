@@ -21,8 +21,8 @@ from sensor_msgs.msg import Image, JointState
 import message_filters
 from cv_bridge import CvBridge, CvBridgeError
 from uva_core import MaskMode, images
-from uva_core.observation import STEP_BACK_S, ObservationNotReadyError
-from uva_core.predictions import ActionSequence
+from uva_core.observation.buffer import STEP_BACK_S, ObservationNotReadyError
+from uva_core.policy.predictions import ActionSequence
 from uva_msgs.msg import ActionChunk
 from uva_msgs.srv import SetInstruction, SetMaskMode
 from uva_node_utils.diagnostics import DiagnosticsPublisher, LatencyWindow, Report
@@ -30,8 +30,8 @@ from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 from uva_node_utils.parameters import declare
 from uva_node_utils.time import seconds_to_stamp, stamp_to_seconds
 from uva_node_utils.timers import steady_timer
-from uva_policy_node.asker import Asker, Task
 from uva_policy_node.divergence import Expectations
+from uva_policy_node.inference import Asker, Task
 from uva_policy_node.loading import load, refusal
 from uva_policy_node.messages import MessageError, action_sequence, gripper_width, pose_matrix
 from uva_policy_node.outputs import Counts, Outputs

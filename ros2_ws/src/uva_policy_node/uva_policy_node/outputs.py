@@ -14,13 +14,13 @@ from std_msgs.msg import Float32
 from cv_bridge import CvBridge
 from uva_core import MaskMode, images
 from uva_core.config import ObservationConfig
-from uva_core.observation import Observation
-from uva_core.predictions import VideoPrediction
+from uva_core.observation.buffer import Observation
+from uva_core.policy.predictions import VideoPrediction
 from uva_msgs.msg import ActionChunk, ActionChunkArray
 from uva_node_utils.time import seconds_to_stamp
-from uva_policy_node.asker import Answer
+from uva_policy_node.inference import Answer
 from uva_policy_node.messages import action_chunk
-from uva_policy_node.strip import strip
+from uva_policy_node.prediction_strip import strip
 
 
 class Counts:

@@ -22,7 +22,7 @@ import numpy as np
 
 from arx_x5_driver.arm import SILENCE_S, Arm, ArmCommand, ArmError
 from arx_x5_driver.arms import records
-from arx_x5_driver.rate import make_realtime
+from arx_x5_driver.control.rate import make_realtime
 
 _ALARM_S = 60.0  # a call that takes this long will not return, and perhaps nobody is left to end this process
 _STALE_S = 0.05  # commands that waited this long behind a hanging call would make the arm jump

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from arx_x5_driver.arm import ArmCommand, ArmError, ArmState
-from arx_x5_driver.arms.interface import check_interface, lock_interface
+from arx_x5_driver.arms.can_interface import check_interface, lock_interface
 from arx_x5_driver.arms.motor_watch import MOTOR_COUNT, MotorWatch
-from arx_x5_driver.kinematics import import_sdk, limits_of
+from arx_x5_driver.geometry.kinematics import import_sdk, limits_of
 
 ADVICE = (
     "hold the arm and switch its power off and on, check its power and bus, "

@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from uva_bringup.demo.episode import Episode
-from uva_bringup.demo.statistics import Statistics
+from uva_replay.episode import Episode
+from uva_replay.statistics import Statistics
 
 PACKAGES = ("uva_bringup", "uva_core", "torch", "mujoco", "numpy")
 

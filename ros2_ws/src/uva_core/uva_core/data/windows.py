@@ -10,8 +10,8 @@ from torch import Tensor
 
 from uva_core import poses
 from uva_core.config import ModelConfig, ObservationConfig
-from uva_core.data.replay_buffer import ReplayBuffer
-from uva_core.observation import proprioception
+from uva_core.data.readers.umi_zarr import ReplayBuffer
+from uva_core.observation.buffer import proprioception
 
 
 def frame_indices(buffer: ReplayBuffer, offsets: NDArray[np.int64]) -> NDArray[np.int64]:

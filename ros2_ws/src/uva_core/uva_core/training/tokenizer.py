@@ -16,10 +16,11 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from torch import Tensor
 from tqdm import tqdm
 
-from uva_core import checkpoint, images, presets
+from uva_core import images, presets
+from uva_core.checkpoint import safetensors_file as checkpoint
 from uva_core.config import TokenizerConfig, UvaConfig, from_dict, to_dict
-from uva_core.data.replay_buffer import ReplayBuffer
-from uva_core.tokenizer import Tokenizer
+from uva_core.data.readers.umi_zarr import ReplayBuffer
+from uva_core.network.tokenizer import Tokenizer
 from uva_core.training.recipes import TokenizerRecipe
 
 FOREGROUND_CONTRAST = 0.15  # difference from the median image (in [-1, 1] units) that makes a pixel foreground

@@ -31,19 +31,20 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from uva_core import checkpoint, images, presets
-from uva_core.checkpoint import CheckpointError
+from uva_core import images, presets
+from uva_core.checkpoint import safetensors_file as checkpoint
+from uva_core.checkpoint.safetensors_file import CheckpointError
 from uva_core.config import UvaConfig, from_dict, to_dict
-from uva_core.data.replay_buffer import ReplayBuffer
+from uva_core.data.readers.umi_zarr import ReplayBuffer
 from uva_core.data.windows import Windows
-from uva_core.diffusion import TrainingDiffusion
-from uva_core.losses import Losses, TrainingBatch, TrainingDraw, training_losses
-from uva_core.model import Uva
+from uva_core.diffusion.denoising import TrainingDiffusion
 from uva_core.modes import MaskMode
+from uva_core.network.model import Uva
+from uva_core.network.tokenizer import Tokenizer
 from uva_core.normalizer import LinearNormalizer
-from uva_core.policy import UvaPolicy
-from uva_core.tokenizer import Tokenizer
+from uva_core.policy.policy import UvaPolicy
 from uva_core.training import tokenizer as tokenizer_training
+from uva_core.training.losses import Losses, TrainingBatch, TrainingDraw, training_losses
 from uva_core.training.recipes import UvaRecipe
 
 POLICY_FILE = "policy.safetensors"

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's state machine: decides in each control period whether and how the arm is moved.
+
+    unconfigured -> inactive -> stopped -> holding <-> active
+                                   ^----------+----------+     by stop; to fault likewise, by dead feedback
+
+`holding` and `active` send commands, the others do not, except that a moving arm is first braked to rest.
+Only `enable` leads out of `stopped` and `fault`; nothing but a chunk or `home` makes the arm go anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from arx_x5_driver.arm import SILENCE_S, ArmCommand, ArmState
+from arx_x5_driver.chunk import Chunk, ChunkGate, ChunkRejectedError
+from arx_x5_driver.control.config import ControllerConfig
+from arx_x5_driver.control.feedback import Feedback
+from arx_x5_driver.control.state import ENABLED, RequestRefusedError, Snapshot, State
+from arx_x5_driver.geometry.kinematics import Kinematics
+from arx_x5_driver.motion.home_move import HomeMove
+from arx_x5_driver.motion.latency import SlidingPercentile
+from arx_x5_driver.motion.motion import Motion
+from arx_x5_driver.motion.schedule import Schedule
+from arx_x5_driver.rules.divergence_guard import DivergenceGuard
+from arx_x5_driver.rules.rules import CHUNK_TIMEOUT, FEEDBACK_TIMEOUT, GUARD, NOT_ENABLED, STOP, RuleBook, Verdict
+
+_DELAY_PERCENTILE = 95.0
+_DELAY_WINDOW = 50  # chunks
+_DELAY_WARM_UP = 3  # the first ones wait for compilation and caches
+_START_TOLERANCE_RAD = 0.05  # a joint measured this far beyond its limit is a calibration error, not noise
+_STILL_RAD_S = 0.1  # more than what measured velocities of resting joints show
+_PAUSE_S = 0.9 * SILENCE_S  # a tenth less: commands reach the arm some time after their ticks
+
+
+class Controller:
+    """Not thread-safe: whoever shares one between threads has to lock around its methods."""
+
+    def __init__(self, config: ControllerConfig, kinematics: Kinematics) -> None:
+        self._config = config
+        self._book = RuleBook(config.actions)
+        self._motion = Motion(config.motion, kinematics, self._book)
+        self._gate = ChunkGate(config.chunks, self._book)
+        self._guard = DivergenceGuard(config.guard)
+        self._delay = SlidingPercentile(_DELAY_PERCENTILE, _DELAY_WINDOW, _DELAY_WARM_UP)
+        self._state = State.UNCONFIGURED
+        self._reason = ""
+        self._home: HomeMove | None = None
+        self._feedback = Feedback(config.feedback_timeout_s)
+        self._tick_s = -math.inf
+        self._latest_s = -math.inf
+        self._chunk: tuple[int, float] | None = None
+        self._accepted = 0
+        self._rejected = 0
+        self._last_rejection = ""
+
+    @property
+    def state(self) -> State:
+        """The present state."""
+        return self._state
+
+    @property
+    def schedule(self) -> Schedule:
+        """The running chunk, and what became of the steps of all chunks."""
+        return self._motion.schedule
+
+    def configure(self) -> None:
+        """The arm is connected."""
+        self._enter(State.INACTIVE, "not activated yet")
+
+    def activate(self) -> None:
+        """Commands may be sent from now on, but only after `enable`."""
+        self._motion.halt()  # what moved when commands ended must not go on now
+        self._feedback.forget()
+        self._enter(State.STOPPED, "not enabled yet, call enable")
+
+    def deactivate(self) -> None:
+        """Brake, then send no more commands."""
+        self._enter(State.INACTIVE, "deactivated")
+
+    def cleanup(self) -> None:
+        """The arm is about to be disconnected."""
+        self._enter(State.UNCONFIGURED, "cleaned up")
+
+    def enable(self, now_s: float) -> None:
+        """Start commanding from where the arm is measured to be. Raises `RequestRefusedError`."""
+        if self._state in ENABLED:
+            return
+        if self._state not in (State.STOPPED, State.FAULT):
+            raise RequestRefusedError(f"the driver is {self._state.value}")
+        if self._motion.moving:
+            raise RequestRefusedError("the arm is still braking, try again in a moment")
+        measured = self._feedback.fresh(self._advance(now_s))
+        if measured is None:
+            raise RequestRefusedError("the arm sends no fresh measurements")
+        speeds = np.abs(measured.velocity)
+        fastest = int(np.argmax(speeds))
+        if not speeds[fastest] <= _STILL_RAD_S:
+            raise RequestRefusedError(f"joint{fastest + 1} is measured to move at {speeds[fastest]:.2f} rad/s")
+        limits = self._config.motion.limits
+        beyond = np.maximum(limits.position_min - measured.position, measured.position - limits.position_max)
+        joint = int(np.argmax(beyond))
+        if not beyond[joint] <= _START_TOLERANCE_RAD:
+            raise RequestRefusedError(
+                f"joint{joint + 1} is measured at {measured.position[joint]:.3f} rad, outside its limits "
+                f"{limits.position_min[joint]:g} .. {limits.position_max[joint]:g}"
+            )
+        self._motion.start(measured.position, measured.gripper_width)
+        self._enter(State.HOLDING, "enabled, waiting for a chunk")
+
+    def stop(self, reason: str) -> None:
+        """Brake and stay stopped until `enable`."""
+        if self._state in ENABLED or self._state is State.STOPPED:
+            self._enter(State.STOPPED, reason)
+
+    def fault(self, reason: str, rule: str | None = None, brakes: bool = True) -> None:
+        """Something below or beside the controller failed, which counts for a rule: brake, and stay.
+
+        Without `brakes` no command reaches the arm, whose process stands it still: nothing is made up for later.
+        """
+        if not brakes and self._motion.moving:
+            self._motion.halt()
+        if self._state in (*ENABLED, State.STOPPED):
+            if rule is not None:
+                self._book.count(rule)
+            self._enter(State.FAULT, reason)
+
+    def home(self) -> None:
+        """Start a slow move to the home position. Raises `RequestRefusedError`."""
+        if self._state is not State.HOLDING:
+            raise RequestRefusedError(f"the driver is {self._state.value}, it must be holding to go home")
+        self._home = HomeMove(self._motion.joints, self._config.home_position, self._config.home_speed_rad_s)
+        self._reason = "moving to the home position"
+
+    def offer(self, chunk: Chunk, now_s: float) -> None:
+        """Execute a chunk that was received at a time. Raises `ChunkRejectedError`, which is counted."""
+        now_s = self._advance(now_s)
+        try:
+            borne = self._check(chunk, now_s)
+        except ChunkRejectedError as rejection:
+            self._rejected += 1
+            self._book.count(rejection.rule)
+            self._last_rejection = str(rejection)
+            if self._book.action(rejection.rule) == STOP:
+                self.stop(f"chunk {chunk.sequence} broke a rule, {rejection}")
+            raise
+        if self._gate.accepted(chunk, now_s):
+            self._delay.restart()
+        self._delay.add(now_s - chunk.stamp_s)
+        if self._state is not State.ACTIVE:
+            self._guard.begin(now_s)
+        for rule in borne:
+            self._book.count(rule)
+        self._motion.run(chunk, now_s, already_running=self._state is State.ACTIVE)
+        self._accepted += 1
+        self._chunk = chunk.sequence, now_s
+        self._last_rejection = ""
+        self._state, self._reason = State.ACTIVE, "executing chunks"
+
+    def report_divergence(self, divergence: float, now_s: float) -> None:
+        """Note how far the world is from what the running chunk's prediction says; see `guard`."""
+        self._guard.report(divergence, now_s)
+
+    def tick(self, now_s: float, measured: ArmState | None) -> ArmCommand | None:
+        """One control period: returns the command to send now, None to send nothing.
+
+        Args:
+            now_s: the present; a tick that is not later than the last one does nothing.
+            measured: the newest measurement, None if there is none.
+        """
+        if now_s <= self._tick_s:
+            return None
+        elapsed_s = now_s - self._tick_s
+        dt_s = min(elapsed_s, 2.0 * self._config.period_s)
+        commanded_s, self._tick_s = self._tick_s, now_s
+        now_s = self._advance(now_s)
+        self._watch(measured, commanded_s)
+        moving = self._motion.moving
+        if moving and elapsed_s >= _PAUSE_S:
+            self._motion.halt()  # the arm has stood still meanwhile
+        if self._state is State.ACTIVE:
+            self._watch_chunk(now_s)
+        if self._state is State.ACTIVE and self._guard.gives_up(now_s):
+            self._enter(State.HOLDING, f"the world diverges from the prediction by {self._guard.divergence:.3g}")
+        if self._state not in ENABLED and not moving:
+            return None
+        if self._state is State.ACTIVE:
+            self._motion.follow_chunk(now_s, dt_s, self._guard.speed_share(now_s))
+        elif self._home is not None:
+            self._go_home(self._home, dt_s)
+        else:
+            self._motion.brake(dt_s)
+        verdict = self._book.close_period()
+        if verdict is not None:
+            self._give_up(verdict)
+        return self._motion.command
+
+    def snapshot(self, now_s: float) -> Snapshot:
+        """What there is to report."""
+        sequence, received_s = self._chunk or (0, math.nan)
+        return Snapshot(
+            state=self._state,
+            reason=self._reason,
+            chunk_sequence=sequence,
+            chunk_age_s=now_s - received_s,
+            chunks_accepted=self._accepted,
+            chunks_rejected=self._rejected,
+            last_rejection=self._last_rejection,
+            steps_executed=self._motion.schedule.executed,
+            steps_dropped=self._motion.schedule.dropped,
+            steps_superseded=self._motion.schedule.superseded,
+            chunk_delay_s=self._delay.value,
+            action_latency_s=self._motion.latency.seconds,
+            divergence=self._guard.newest(now_s),
+            rule_counts=self._book.as_dict(),
+        )
+
+    def _check(self, chunk: Chunk, now_s: float) -> list[str]:
+        """Raise `ChunkRejectedError` unless a chunk is fit for execution now; the rules that it breaks nevertheless."""
+        if self._state not in ENABLED:
+            raise ChunkRejectedError(NOT_ENABLED, f"the driver is {self._state.value}")
+        if self._home is not None:
+            raise ChunkRejectedError(NOT_ENABLED, "the arm is moving to its home position")
+        if self._guard.holds(now_s):
+            raise ChunkRejectedError(GUARD, f"the world diverged by {self._guard.divergence:.3g}")
+        borne = self._gate.check(chunk, now_s, self._motion.lead_s)
+        rule = self._motion.refused_for(chunk)
+        if rule is not None:
+            raise ChunkRejectedError(rule, "a step lies beyond it")
+        return borne
+
+    def _give_up(self, verdict: Verdict) -> None:
+        """A rule was broken that is not to be clipped: end the motion in which it was."""
+        motion = "the move home" if self._home is not None else f"chunk {self._chunk[0] if self._chunk else 0}"
+        self._enter(State.STOPPED if verdict.action == STOP else State.HOLDING, f"{motion} broke rule '{verdict.rule}'")
+
+    def _enter(self, state: State, reason: str) -> None:
+        self._state, self._reason, self._home = state, reason, None
+        self._motion.schedule.clear()
+
+    def _advance(self, now_s: float) -> float:
+        """The newest time seen: chunks and ticks come from threads that read the clock a little earlier."""
+        self._latest_s = max(self._latest_s, now_s)
+        return self._latest_s
+
+    def _watch(self, measured: ArmState | None, commanded_s: float) -> None:
+        """Learn from a new measurement how the arm follows what was commanded last; none for long is a fault."""
+        news = self._feedback.take(measured, self._latest_s)
+        if self._state not in ENABLED:
+            return
+        if news is not None:
+            since_s = news.stamp_s - self._config.state_latency_s - commanded_s
+            if abs(since_s) <= 2.0 * self._config.period_s:
+                self._motion.observe(news.position, since_s)
+        elif self._feedback.fresh(self._latest_s) is None:
+            reason = f"the arm sent no new measurement for {self._config.feedback_timeout_s:g} s"
+            self.fault(reason, FEEDBACK_TIMEOUT)
+
+    def _watch_chunk(self, now_s: float) -> None:
+        """Hold when the running chunk is over, or the policy has said nothing for too long."""
+        sequence, received_s = self._chunk or (0, math.nan)
+        schedule, timeout_s = self._motion.schedule, self._config.chunk_timeout_s
+        if now_s >= schedule.end_s:
+            schedule.at(schedule.end_s)
+            state, reason = State.HOLDING, f"the last step of chunk {sequence} is over and no valid chunk followed"
+        elif now_s - received_s > timeout_s:
+            self._book.count(CHUNK_TIMEOUT)
+            state = State.STOPPED if self._book.action(CHUNK_TIMEOUT) == STOP else State.HOLDING
+            reason = f"no valid chunk followed chunk {sequence} within {timeout_s:g} s"
+        else:
+            return
+        self._enter(state, f"{reason} (rejected: {self._last_rejection})" if self._last_rejection else reason)
+
+    def _go_home(self, move: HomeMove, dt_s: float) -> None:
+        self._motion.follow_joints(move.advance(dt_s), dt_s)
+        if move.over and np.abs(self._motion.joints - self._config.home_position).max() < 1e-3:
+            self._enter(State.HOLDING, "at the home position")

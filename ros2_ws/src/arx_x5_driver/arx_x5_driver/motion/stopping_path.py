@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What forbids a step of the joints: limits that the end effector or the arm's body would break on the way to rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arx_x5_driver.geometry.kinematics import Kinematics
+from arx_x5_driver.motion.braking import Brake, Samples
+from arx_x5_driver.motion.cartesian_filter import CartesianRules
+from arx_x5_driver.rules.rules import CARTESIAN_SPEED, SELF_COLLISION, TABLE, WORKSPACE
+
+Array = NDArray[np.float64]
+
+_POINTS = 9  # of the way of braking that are looked at, at least
+_CHECKED_EVERY_RAD = 0.025  # of the fastest joint's way; the end effector strays below 1 mm in between
+_DIFFERENCE_S = 1e-4  # over which velocities are taken; in it they change by less than 1 % of their limits
+_ROUNDING = 1e-9
+POSITION_TOLERANCE_M = 0.003
+"""How far beyond the limits that targets keep the stopping path may lead: joints move on arcs, targets on lines."""
+SPEED_TOLERANCE = 0.05
+"""The same for its speed, as a share."""
+
+
+class StoppingPathCheck:
+    """Looks at the way of a step and of the braking after it, at points that are close together.
+
+    At each point the arm must be inside its limits, or no further outside than where the step begins, and the end
+    effector no faster than allowed.
+    """
+
+    def __init__(self, rules: CartesianRules, kinematics: Kinematics) -> None:
+        self._low = rules.workspace_min - POSITION_TOLERANCE_M
+        self._high = rules.workspace_max + POSITION_TOLERANCE_M
+        self._floor_m = rules.floor_m - POSITION_TOLERANCE_M
+        self._keypoints = np.vstack((rules.keypoints.T, np.ones(len(rules.keypoints))))
+        self._self_distance_m = rules.self_distance_m
+        # A small turn by an angle changes a rotation matrix by sqrt(2) times that, as one vector of nine elements. So
+        # these sum up squared changes of a pose's 16 elements to squares of the least time that they may take.
+        speeds = np.array((rules.speed_m_s, math.sqrt(2.0) * rules.speed_rad_s)) * (1.0 + SPEED_TOLERANCE)
+        parts = np.zeros((2, 4, 4))
+        parts[0, :3, 3] = parts[1, :3, :3] = 1.0
+        self._squares_to_times = (parts.reshape(2, 16) / speeds[:, np.newaxis] ** 2).T
+        self._rounding_s2 = (_ROUNDING / speeds) ** 2
+        self._kinematics = kinematics
+        self._body = kinematics.body
+        self._free_at: Array = np.full(self._body.levers_m.shape[1], math.nan)
+        self._free_m: Array = np.zeros(len(self._body.levers_m))
+
+    def __call__(self, here: Sequence[float], brake: Brake, dt_s: float) -> str | None:
+        """See `tracker.WayCheck`."""
+        joints = np.concatenate(([here], _samples(_points(brake)).of(brake)))
+        count = len(joints) // 2 + 1
+        frames = self._kinematics.frames(joints)
+        if self._too_fast(frames[-1], count, dt_s):
+            return CARTESIAN_SPEED
+        frames = frames[:, :count]
+        tools = frames[-1, :, :3]
+        points = tools[:, :, 3]
+        low, high = np.minimum(self._low, points[0]), np.maximum(self._high, points[0])
+        if ((points < low - _ROUNDING) | (points > high + _ROUNDING)).any():
+            return WORKSPACE
+        heights_m = (tools[:, 2] @ self._keypoints).min(axis=1)
+        if heights_m.min() < min(self._floor_m, float(heights_m[0])) - _ROUNDING:
+            return TABLE
+        return SELF_COLLISION if self._touches_itself(here, brake, frames) else None
+
+    def _too_fast(self, tools: Array, count: int, dt_s: float) -> bool:
+        """Whether the end effector moves too fast from the first of its poses to the second, or from any one on."""
+        changes = np.concatenate((tools[1:2] - tools[:1], tools[count:] - tools[1:count])).reshape(count, 16)
+        times_s2 = np.square(changes) @ self._squares_to_times - self._rounding_s2
+        return bool((times_s2[0] > dt_s * dt_s).any() or (times_s2[1:] > _DIFFERENCE_S * _DIFFERENCE_S).any())
+
+    def _touches_itself(self, here: Sequence[float], brake: Brake, frames: Array) -> bool:
+        """Whether parts of the arm come too near to each other; it is dear to say, so not while they cannot have."""
+        turns = np.abs(self._free_at - brake.start.position) + brake.reach
+        if (self._body.levers_m @ turns < self._free_m).all():
+            return False
+        distances_m = self._body.distances(frames)
+        self._free_at, self._free_m = np.array(here), distances_m[0] - self._self_distance_m
+        return bool((distances_m < np.minimum(self._self_distance_m, distances_m[0]) - _ROUNDING).any())
+
+
+def _points(brake: Brake) -> int:
+    """At how many points to look at a way of braking."""
+    return max(_POINTS, math.ceil(1.7 * max(brake.reach) / _CHECKED_EVERY_RAD) + 1)
+
+
+@cache
+def _samples(points: int) -> Samples:
+    """Where on the way to look: more closely at its begin, where speeds have their peaks."""
+    return Samples((np.arange(points) / (points - 1)) ** 2, _DIFFERENCE_S)

@@ -1,5 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""How closely and how smoothly the driver follows chunks, against a driver that only takes their first steps.
-
-`python -m arx_x5_sim.tracking` runs both in simulated time; docs/tracking.md has what came out.
-"""

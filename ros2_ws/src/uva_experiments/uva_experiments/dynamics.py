@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure a model's forward and inverse dynamics against the simulator's truth, without ROS.
+
+    python -m uva_experiments.dynamics --seeds 10000:30
+
+Each seed gives one demonstration and one play episode, cut into windows. Forward dynamics predicts the last frame from
+the actions that were executed; where its blocks are, read by colour, is compared with where the simulator had them.
+Beside it stand predictions from another window's actions and from none (`video`), and the newest frame as it is.
+Inverse dynamics is given the frames that followed, and its EEF positions are compared with the commanded ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from arx_x5_sim.collection.episodes import Episode, Kind, record
+from arx_x5_sim.tasks.cartesian_env import RATE_HZ, PushEnv
+from arx_x5_sim.tasks.push.block_readout import BlockReadout
+from arx_x5_sim.world.world.camera import Camera, RenderingUnavailableError
+from arx_x5_sim.world.world.scene import build_model
+from arx_x5_sim.world.world.world import World
+from uva_core import images, poses
+from uva_core.checkpoint.safetensors_file import CheckpointError
+from uva_core.observation.buffer import Observation
+from uva_core.policy.policy import UvaPolicy
+from uva_core.policy.predictions import ActionSequence
+from uva_experiments.pushing import parse_seeds
+
+STRIDE_STEPS = 8  # between two windows of an episode
+MOVED_M = 0.02  # blocks that move less tell little about a prediction
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Window:
+    """One moment of an episode and what followed.
+
+    Attributes:
+        observation: what the model sees.
+        actions: what was commanded next.
+        future: (h, H, W, 3) the frames that followed, at the model's frame times.
+        blocks_before, blocks_after: (2, 2) x and y of the blocks now, and at the last of these frames.
+    """
+
+    observation: Observation
+    actions: ActionSequence
+    future: NDArray[np.uint8]
+    blocks_before: Array
+    blocks_after: Array
+
+
+def cut(episode: Episode, policy: UvaPolicy) -> Iterator[Window]:
+    """Replay an episode through the model's own observation buffer and yield its windows."""
+    a = episode.arrays
+    ahead = np.round(policy.frame_times_s * RATE_HZ).astype(int)
+    commanded = np.round(policy.action_times_s * RATE_HZ).astype(int) - 1  # row t holds what is to be reached at t + 1
+    buffer = policy.make_buffer(pad_start=True)
+    pose = poses.matrix_from_rotation_vector(a["robot0_eef_pos"], a["robot0_eef_rot_axis_angle"])
+    target = poses.matrix_from_rotation_vector(a["action"][:, :3], a["action"][:, 3:6])
+    for t in range(len(pose) - max(*ahead, *commanded)):
+        buffer.add_pose(t / RATE_HZ, pose[t], float(a["robot0_gripper_width"][t, 0]))
+        buffer.add_image(t / RATE_HZ, a["camera0_rgb"][t])
+        if t % STRIDE_STEPS == 0:
+            yield Window(
+                observation=buffer.sample(),
+                actions=ActionSequence.from_poses(target[t + commanded], a["action"][t + commanded, 6]),
+                future=a["camera0_rgb"][t + ahead],
+                blocks_before=a["block_pose"][t, :, :2],
+                blocks_after=a["block_pose"][t + ahead[-1], :, :2],
+            )
+
+
+def moved_to(actions: ActionSequence, source: Observation, goal: Observation) -> ActionSequence:
+    """Return actions as they would be from another EEF pose."""
+    relative = poses.relative_to(source.base_pose, actions.poses)
+    return ActionSequence.from_poses(goal.base_pose @ relative, actions.gripper_width)
+
+
+def forward_errors(policy: UvaPolicy, windows: list[Window], readout: BlockReadout) -> dict[str, dict[str, float]]:
+    """Errors in the last frame's blocks, of those that moved, by what the prediction was made from."""
+    last: dict[str, list[NDArray[np.uint8]]] = {"own actions": [], "another window's actions": [], "no actions": []}
+    for i, window in enumerate(tqdm(windows, desc="forward", unit="window")):
+        o, other = window.observation, windows[i - len(windows) // 2]
+        actions = [window.actions, moved_to(other.actions, other.observation, o)]
+        predictions = [*policy.predict_forward(o, actions, [i, i]), *policy.predict_video([o], [i])]
+        for frames, prediction in zip(last.values(), predictions, strict=True):
+            frames.append(prediction.frames[-1])
+    last["newest frame"] = [images.to_uint8(window.observation.frames[-1]) for window in windows]
+    after = np.stack([window.blocks_after for window in windows])
+    moved = np.linalg.norm(after - np.stack([window.blocks_before for window in windows]), axis=-1) > MOVED_M
+    result = {}
+    for name, frames in last.items():
+        position, lost = readout(np.stack(frames))
+        error = np.linalg.norm(position - after, axis=-1)[moved & ~lost]
+        result[name] = {
+            "blocks": int(moved.sum()),
+            "error_cm": round(100 * float(error.mean()), 2),
+            "error_median_cm": round(100 * float(np.median(error)), 2),
+            "lost": round(float(lost[moved].mean()), 3),
+        }
+    return result
+
+
+def inverse_errors(policy: UvaPolicy, windows: list[Window]) -> dict[str, float]:
+    """Mean distance of estimated from commanded EEF positions, beside that of a robot that stands still."""
+    size, resize = policy.config.tokenizer.image_size, policy.config.observation.resize
+    errors, still = [], []
+    for i, window in enumerate(tqdm(windows, desc="inverse", unit="window")):
+        future = images.prepare(window.future, size, resize)
+        estimate = policy.predict_inverse([window.observation], [future], [i])[0].poses[:, :3, 3]
+        truth = window.actions.poses[:, :3, 3]
+        errors.append(np.linalg.norm(estimate - truth, axis=-1).mean())
+        still.append(np.linalg.norm(window.observation.base_pose[:3, 3] - truth, axis=-1).mean())
+    return {
+        "windows": len(windows),
+        "error_cm": round(100 * float(np.mean(errors)), 2),
+        "standing_still_cm": round(100 * float(np.mean(still)), 2),
+    }
+
+
+def measure(policy: UvaPolicy, seeds: range) -> dict[str, Any]:
+    """Record episodes of each kind and return the errors on them."""
+    model = build_model()
+    camera, env = Camera(model), PushEnv(World(model))
+    size, resize = policy.config.tokenizer.image_size, policy.config.observation.resize
+    readout = BlockReadout.calibrate(model, camera, lambda x: images.to_uint8(images.prepare(x, size, resize)))
+    results: dict[str, Any] = {}
+    for kind in (Kind.DEMONSTRATION, Kind.PLAY):
+        episodes = (record(kind, seed, env, camera) for seed in tqdm(seeds, desc=f"recording {kind.value}"))
+        windows = list(chain.from_iterable(cut(episode, policy) for episode in episodes))
+        results[kind.value] = {
+            "forward": forward_errors(policy, windows, readout),
+            "inverse": inverse_errors(policy, windows),
+        }
+    return results
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the results for people to read."""
+    lines = []
+    for kind, result in results.items():
+        lines.append(f"{kind}: {result['forward']['own actions']['blocks']} blocks that moved, in the last frame")
+        for name, r in result["forward"].items():
+            lines.append(
+                f"  from {name:25} {r['error_cm']:5.2f} cm off (median {r['error_median_cm']:.2f}), "
+                f"{r['lost']:.1%} lost"
+            )
+        r = result["inverse"]
+        lines.append(
+            f"{kind}: EEF path of {r['windows']} windows {r['error_cm']:.2f} cm off "
+            f"(standing still {r['standing_still_cm']:.2f})"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("models/uva_tiny.safetensors"), help="checkpoint")
+    parser.add_argument("--seeds", type=parse_seeds, default="10000:30", help="first:count (default 10000:30)")
+    parser.add_argument("--out", type=Path, default=Path("out/eval"), help="folder of dynamics.json")
+    args = parser.parse_args()
+    try:
+        results = measure(UvaPolicy.load(args.model), args.seeds)
+    except (CheckpointError, RenderingUnavailableError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / "dynamics.json"
+    path.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"\n{table(results)}\nwrote {path}")
+
+
+if __name__ == "__main__":
+    main()
