@@ -14,7 +14,7 @@ from arx_x5_driver.arms import sdk
 from arx_x5_driver.geometry.limits import LIMITS
 
 PACKAGE = Path(sdk.__file__).parents[1]
-SOURCES = (PACKAGE / "arms/sdk.py").read_text() + (PACKAGE / "kinematics.py").read_text()
+SOURCES = (PACKAGE / "arms/sdk.py").read_text() + (PACKAGE / "geometry/kinematics.py").read_text()
 
 SIGNATURES = {
     "Arx5JointController": {

@@ -19,10 +19,10 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from arx_x5_sim.messages import BASE_FRAME, camera_info_message, image_message, world_state_message
 from arx_x5_sim.parameters import SimCameraParameters
-from arx_x5_sim.world.world.camera import RenderingUnavailableError
-from arx_x5_sim.world.world.frame_loop import Frame, FrameLoop
-from arx_x5_sim.world.world.scene import BLOCK_NAMES
-from arx_x5_sim.world.world.simulation import Simulation
+from arx_x5_sim.world.camera import RenderingUnavailableError
+from arx_x5_sim.world.frame_loop import Frame, FrameLoop
+from arx_x5_sim.world.scene import BLOCK_NAMES
+from arx_x5_sim.world.simulation import Simulation
 from uva_msgs.msg import WorldState
 from uva_msgs.srv import ResetWorld
 from uva_node_utils.diagnostics import DiagnosticsPublisher, LatencyWindow, Report

@@ -10,9 +10,9 @@ from rclpy.node import Node
 
 from arx_x5_driver.node import ArxX5Driver
 from arx_x5_sim.camera_node import SimCamera
-from arx_x5_sim.world.world.mujoco_arm import MujocoArm
-from arx_x5_sim.world.world.scene import build_model
-from arx_x5_sim.world.world.simulation import Simulation
+from arx_x5_sim.world.mujoco_arm import MujocoArm
+from arx_x5_sim.world.scene import build_model
+from arx_x5_sim.world.simulation import Simulation
 from uva_node_utils.lifecycle import run
 
 SWITCH_INTERVAL_S = 0.0005  # 5 ms by default, which is a whole period of the driver

@@ -11,10 +11,10 @@ from geometry_msgs.msg import Point, Pose, Quaternion
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from arx_x5_sim.world.world.camera import Image as Pixels
-from arx_x5_sim.world.world.camera import focal_length_px
-from arx_x5_sim.world.world.scene import BLOCK_NAMES, SQUARE_NAMES
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.camera import Image as Pixels
+from arx_x5_sim.world.camera import focal_length_px
+from arx_x5_sim.world.scene import BLOCK_NAMES, SQUARE_NAMES
+from arx_x5_sim.world.world import World
 from uva_msgs.msg import WorldState
 
 BASE_FRAME = "base_link"

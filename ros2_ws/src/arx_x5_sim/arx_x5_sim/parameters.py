@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arx_x5_sim.world.world.scene import RENDER_SIZE_MAX_PX
+from arx_x5_sim.world.scene import RENDER_SIZE_MAX_PX
 from uva_node_utils.specs import param
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import mujoco
 import pytest
 
-from arx_x5_sim.world.world.camera import Camera
-from arx_x5_sim.world.world.scene import build_model
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.camera import Camera
+from arx_x5_sim.world.scene import build_model
+from arx_x5_sim.world.world import World
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from arx_x5_sim.world.world.camera import focal_length_px
-from arx_x5_sim.world.world.scene import BLOCK_NAMES, CAMERA_NAME
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.camera import focal_length_px
+from arx_x5_sim.world.scene import BLOCK_NAMES, CAMERA_NAME
+from arx_x5_sim.world.world import World
 
 
 def _pixels(image, channel_high, channels_low):

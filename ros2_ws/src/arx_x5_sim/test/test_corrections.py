@@ -10,10 +10,11 @@ from uva_experiments.corrections import TAKE_OVER_STEPS, record_corrections
 from arx_x5_sim.collection.collect import collect, main
 from arx_x5_sim.collection.episodes import STILL_STEPS
 from arx_x5_sim.tasks.cartesian_env import RATE_HZ, PushEnv
-from arx_x5_sim.world.world.world import PEG_GRIP_WIDTH_M, World
-from uva_core.config import ObservationConfig
+from arx_x5_sim.world.world import PEG_GRIP_WIDTH_M, World
+from uva_core.actions import ActionSequence
 from uva_core.observation.buffer import ObservationBuffer
-from uva_core.policy.predictions import ActionPrediction, ActionSequence
+from uva_core.observation.config import ObservationConfig
+from uva_core.policy.predictions import ActionPrediction
 
 
 class IdlePolicy:

@@ -7,9 +7,11 @@ from uva_experiments.dynamics import STRIDE_STEPS, cut, forward_errors, inverse_
 
 from arx_x5_sim.collection.episodes import Episode, Kind
 from uva_core import presets
-from uva_core.config import UvaConfig, from_dict
+from uva_core.actions import ActionSequence
+from uva_core.config import UvaConfig
 from uva_core.policy.policy import UvaPolicy
-from uva_core.policy.predictions import ActionPrediction, ActionSequence, VideoPrediction
+from uva_core.policy.predictions import ActionPrediction, VideoPrediction
+from uva_core.serialization import from_dict
 
 STEPS = 30
 

@@ -11,11 +11,11 @@ from uva_experiments.uva_actor import UvaActor
 
 from arx_x5_sim.tasks.cartesian_env import Observation, PushEnv
 from arx_x5_sim.tasks.push.block_readout import BlockReadout
-from arx_x5_sim.world.world.camera import Camera
-from arx_x5_sim.world.world.scene import build_model
-from arx_x5_sim.world.world.world import TOOL_QUATERNION, World
-from uva_core.config import ObservationConfig
+from arx_x5_sim.world.camera import Camera
+from arx_x5_sim.world.scene import build_model
+from arx_x5_sim.world.world import TOOL_QUATERNION, World
 from uva_core.observation.buffer import ObservationBuffer
+from uva_core.observation.config import ObservationConfig
 from uva_core.policy.predictions import ActionPrediction
 from uva_core.poses import encode
 

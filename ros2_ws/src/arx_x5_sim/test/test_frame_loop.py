@@ -5,8 +5,8 @@ import queue
 
 import pytest
 
-from arx_x5_sim.world.world.frame_loop import FrameLoop
-from arx_x5_sim.world.world.simulation import Simulation
+from arx_x5_sim.world.frame_loop import FrameLoop
+from arx_x5_sim.world.simulation import Simulation
 
 
 @pytest.fixture

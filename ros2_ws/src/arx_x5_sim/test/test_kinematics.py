@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from arx_x5_sim.world.world.arm import EEF_HEIGHT_M, JOINT_MAX_RAD, JOINT_MIN_RAD
-from arx_x5_sim.world.world.kinematics import Kinematics
-from arx_x5_sim.world.world.scene import build_model
-from arx_x5_sim.world.world.urdf import sdk_urdf_path
-from arx_x5_sim.world.world.world import HOME_GUESS_RAD, TOOL_QUATERNION
+from arx_x5_sim.world.arm import EEF_HEIGHT_M, JOINT_MAX_RAD, JOINT_MIN_RAD
+from arx_x5_sim.world.kinematics import Kinematics
+from arx_x5_sim.world.scene import build_model
+from arx_x5_sim.world.urdf import sdk_urdf_path
+from arx_x5_sim.world.world import HOME_GUESS_RAD, TOOL_QUATERNION
 
 
 def test_forward_kinematics_equals_the_sdk_solver(model):

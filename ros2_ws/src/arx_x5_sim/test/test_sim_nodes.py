@@ -17,10 +17,10 @@ from std_srvs.srv import Trigger
 
 from arx_x5_driver.node import ArxX5Driver
 from arx_x5_sim.camera_node import SimCamera
-from arx_x5_sim.world.world.camera import focal_length_px
-from arx_x5_sim.world.world.mujoco_arm import MujocoArm
-from arx_x5_sim.world.world.simulation import Simulation
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.camera import focal_length_px
+from arx_x5_sim.world.mujoco_arm import MujocoArm
+from arx_x5_sim.world.simulation import Simulation
+from arx_x5_sim.world.world import World
 from uva_msgs.msg import DriverStatus, WorldState
 from uva_msgs.srv import ResetWorld
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.arm import ArmCommand
-from arx_x5_sim.world.world.mujoco_arm import MujocoArm
-from arx_x5_sim.world.world.simulation import CATCH_UP_S, Simulation
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.mujoco_arm import MujocoArm
+from arx_x5_sim.world.simulation import CATCH_UP_S, Simulation
+from arx_x5_sim.world.world import World
 
 
 @pytest.fixture

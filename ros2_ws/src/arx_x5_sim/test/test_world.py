@@ -7,7 +7,7 @@ import pytest
 from arx_x5_sim.collection.seeds import check_train_seeds
 from arx_x5_sim.tasks.cartesian_env import TRANSLATION_MAX_M, PushEnv, rollout
 from arx_x5_sim.tasks.push.wandering import RandomPolicy
-from arx_x5_sim.world.world.world import EEF_START_X_M, OBJECT_GAP_Y_M, PUSH_MIN_M, TOOL_QUATERNION, World
+from arx_x5_sim.world.world import EEF_START_X_M, OBJECT_GAP_Y_M, PUSH_MIN_M, TOOL_QUATERNION, World
 
 
 def test_equal_seeds_give_equal_worlds(model, world):

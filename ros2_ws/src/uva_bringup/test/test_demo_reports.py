@@ -183,8 +183,9 @@ def checkpoint(tmp_path):
     """The smallest model, untrained."""
     pytest.importorskip("geometry_msgs.msg")
     presets = pytest.importorskip("uva_core.presets")
-    from uva_core.config import UvaConfig, from_dict
+    from uva_core.config import UvaConfig
     from uva_core.policy.policy import UvaPolicy
+    from uva_core.serialization import from_dict
 
     UvaPolicy(from_dict(UvaConfig, presets.load("uva_tiny")["config"])).save(tmp_path / "model.safetensors")
     return tmp_path / "model.safetensors"

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from uva_core import presets
-from uva_core.config import ModelConfig, UvaConfig, from_dict
-from uva_core.observation.buffer import Observation
+from uva_core.config import UvaConfig
+from uva_core.network.config import ModelConfig
+from uva_core.observation.observation import Observation
 from uva_core.policy.policy import UvaPolicy
+from uva_core.serialization import from_dict
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from safetensors import safe_open
 
 from uva_core import presets
 from uva_core.checkpoint import safetensors_file as checkpoint
-from uva_core.config import UvaConfig, from_dict
+from uva_core.config import UvaConfig
 from uva_core.modes import RULES, MaskMode
 from uva_core.official.importing import official_checkpoint
 from uva_core.official.importing.command import main
@@ -29,6 +29,7 @@ from uva_core.official.parity.case import Case, Row
 from uva_core.official.parity.network import NetworkCase
 from uva_core.official.parity.observed_policy import PolicyCase
 from uva_core.policy.policy import UvaPolicy
+from uva_core.serialization import from_dict
 from uva_core.training import tokenizer as tokenizer_training
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -2,8 +2,11 @@
 import pytest
 import torch
 
-from uva_core.config import SAMPLERS
-from uva_core.diffusion.denoising import TrainingDiffusion, make_scheduler, sample, spaced_scheduler, spaced_timesteps
+from uva_core.diffusion.config import SAMPLERS
+from uva_core.diffusion.denoising import sample
+from uva_core.diffusion.schedule import make_scheduler
+from uva_core.diffusion.training import TrainingDiffusion
+from uva_core.official.spacing import spaced_scheduler, spaced_timesteps
 
 
 def perfect(clean):

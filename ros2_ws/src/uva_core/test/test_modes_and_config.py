@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from uva_core import presets
-from uva_core.config import ModelConfig, UvaConfig, from_dict, to_dict
+from uva_core.config import UvaConfig
 from uva_core.modes import RULES, MaskMode
+from uva_core.network.config import ModelConfig
 from uva_core.policy.policy import UvaPolicy
+from uva_core.serialization import from_dict, to_dict
 from uva_core.training.recipes import TokenizerRecipe, UvaRecipe
 
 

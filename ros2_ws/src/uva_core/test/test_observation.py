@@ -7,14 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uva_core import images, poses
-from uva_core.config import ObservationConfig
-from uva_core.observation.buffer import (
-    POSE_HOLD_S,
-    STEP_BACK_S,
-    ObservationBuffer,
-    ObservationNotReadyError,
-    proprioception,
-)
+from uva_core.observation.buffer import POSE_HOLD_S, STEP_BACK_S, ObservationBuffer, ObservationNotReadyError
+from uva_core.observation.config import ObservationConfig
+from uva_core.observation.observation import proprioception
 
 CONFIG = ObservationConfig(rate_hz=10.0, frame_offsets=(-12, -8, -4, 0), resize="area", max_frame_gap_s=0.06)
 

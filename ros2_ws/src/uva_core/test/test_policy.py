@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import uva_core.policy
-from uva_core.config import SAMPLERS
+from uva_core.actions import ActionSequence
+from uva_core.diffusion.config import SAMPLERS
 from uva_core.modes import MaskMode
-from uva_core.policy.generation import Noise
+from uva_core.policy.noise import Noise
 from uva_core.policy.policy import UvaPolicy
-from uva_core.policy.predictions import ActionSequence
 from uva_core.poses import encode
 
 

@@ -10,12 +10,13 @@ import torch
 import zarr
 
 from uva_core import images
-from uva_core.config import to_dict
 from uva_core.data.readers.umi_zarr import UMI_RATE_HZ, ReplayBuffer
 from uva_core.data.windows import Windows
 from uva_core.modes import MaskMode
-from uva_core.observation.buffer import ObservationBuffer, proprioception
+from uva_core.observation.buffer import ObservationBuffer
+from uva_core.observation.observation import proprioception
 from uva_core.policy.policy import UvaPolicy
+from uva_core.serialization import to_dict
 from uva_core.training import uva as uva_training
 from uva_core.training.recipes import UvaRecipe
 

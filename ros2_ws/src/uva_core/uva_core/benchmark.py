@@ -24,9 +24,11 @@ from tqdm import tqdm
 
 from uva_core import presets
 from uva_core.checkpoint.safetensors_file import CheckpointError
-from uva_core.config import SamplingConfig, UvaConfig, from_dict
+from uva_core.config import UvaConfig
+from uva_core.diffusion.config import SamplingConfig
 from uva_core.modes import MaskMode
 from uva_core.policy.policy import UvaPolicy
+from uva_core.serialization import from_dict
 
 Job = Callable[[int], dict[str, float]]
 """Runs one prediction with this seed and returns seconds by stage."""

@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from uva_core.config import POSE_DIM as POSE_DIM
-
 Array = NDArray[np.float64]
 REPRESENTATIONS = ("abs", "rel", "relative", "delta")  # how poses can be written against a base pose, see `express`
 
@@ -186,3 +184,6 @@ def smooth(chunk: Array, window: int) -> Array:
     half = window // 2
     padded = np.concatenate([chunk[:1].repeat(half, 0), chunk, chunk[-1:].repeat(half, 0)])
     return np.stack([padded[i : i + len(chunk)] for i in range(window)]).mean(axis=0)
+
+
+POSE_DIM = 10  # position 3, rotation 6, gripper width 1

@@ -16,7 +16,7 @@ from arx_x5_sim.collection.episodes import Episode, Kind, Recorder, solve
 from arx_x5_sim.tasks.cartesian_env import PushEnv
 from arx_x5_sim.tasks.push.expert import Expert
 from arx_x5_sim.tasks.push.wandering import ActionNoise
-from arx_x5_sim.world.world.camera import Camera
+from arx_x5_sim.world.camera import Camera
 from uva_core.policy.policy import UvaPolicy
 from uva_experiments.uva_actor import UvaActor
 

@@ -26,14 +26,14 @@ from tqdm import tqdm
 from arx_x5_sim.collection.episodes import Episode, Kind, record
 from arx_x5_sim.tasks.cartesian_env import RATE_HZ, PushEnv
 from arx_x5_sim.tasks.push.block_readout import BlockReadout
-from arx_x5_sim.world.world.camera import Camera, RenderingUnavailableError
-from arx_x5_sim.world.world.scene import build_model
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.camera import Camera, RenderingUnavailableError
+from arx_x5_sim.world.scene import build_model
+from arx_x5_sim.world.world import World
 from uva_core import images, poses
+from uva_core.actions import ActionSequence
 from uva_core.checkpoint.safetensors_file import CheckpointError
-from uva_core.observation.buffer import Observation
+from uva_core.observation.observation import Observation
 from uva_core.policy.policy import UvaPolicy
-from uva_core.policy.predictions import ActionSequence
 from uva_experiments.pushing import parse_seeds
 
 STRIDE_STEPS = 8  # between two windows of an episode

@@ -30,12 +30,12 @@ from arx_x5_sim.tasks.cartesian_env import Action, Observation, PushEnv, rollout
 from arx_x5_sim.tasks.push.block_readout import BlockReadout
 from arx_x5_sim.tasks.push.expert import Expert
 from arx_x5_sim.tasks.push.wandering import RandomPolicy
-from arx_x5_sim.world.world.camera import Camera, RenderingUnavailableError
-from arx_x5_sim.world.world.scene import build_model
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.camera import Camera, RenderingUnavailableError
+from arx_x5_sim.world.scene import build_model
+from arx_x5_sim.world.world import World
 from uva_core import images
 from uva_core.checkpoint.safetensors_file import CheckpointError
-from uva_core.config import SamplingConfig
+from uva_core.diffusion.config import SamplingConfig
 from uva_core.policy.policy import UvaPolicy
 from uva_experiments.uva_actor import UvaActor
 

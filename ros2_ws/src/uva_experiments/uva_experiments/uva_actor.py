@@ -10,7 +10,7 @@ import numpy as np
 
 from arx_x5_sim.tasks.cartesian_env import RATE_HZ, Action, Observation
 from uva_core import poses
-from uva_core.config import SamplingConfig
+from uva_core.diffusion.config import SamplingConfig
 from uva_core.policy.policy import UvaPolicy
 from uva_core.policy.predictions import ActionPrediction
 

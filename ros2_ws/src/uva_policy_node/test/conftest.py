@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from uva_core import presets
-from uva_core.config import UvaConfig, from_dict
+from uva_core.config import UvaConfig
 from uva_core.policy.policy import UvaPolicy
+from uva_core.serialization import from_dict
 
 
 @pytest.fixture(scope="session")

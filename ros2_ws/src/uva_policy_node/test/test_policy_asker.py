@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from uva_core import MaskMode
-from uva_core.config import ModelConfig, ObservationConfig, UvaConfig
+from uva_core.actions import ActionSequence
+from uva_core.config import UvaConfig
+from uva_core.network.config import ModelConfig
 from uva_core.observation.buffer import ObservationNotReadyError
+from uva_core.observation.config import ObservationConfig
 from uva_core.policy.policy import UvaPolicy
-from uva_core.policy.predictions import ActionSequence
 from uva_node_utils.errors import StartupError
 from uva_policy_node.inference import Asker, Task
 from uva_policy_node.loading import load, refusal, unfit

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from uva_core import MaskMode
-from uva_core.config import SamplingConfig
+from uva_core.actions import ActionSequence
+from uva_core.diffusion.config import SamplingConfig
 from uva_core.modes import RULES
-from uva_core.observation.buffer import Observation, ObservationBuffer, ObservationNotReadyError
+from uva_core.observation.buffer import ObservationBuffer, ObservationNotReadyError
+from uva_core.observation.observation import Observation
 from uva_core.policy.policy import UvaPolicy
-from uva_core.policy.predictions import ActionPrediction, ActionSequence, VideoPrediction
+from uva_core.policy.predictions import ActionPrediction, VideoPrediction
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
 
 from uva_core import poses
-from uva_core.policy.predictions import ActionPrediction, ActionSequence
+from uva_core.actions import ActionSequence
+from uva_core.policy.predictions import ActionPrediction
 from uva_msgs.msg import ActionChunk
 from uva_node_utils.time import seconds_to_duration, seconds_to_stamp
 

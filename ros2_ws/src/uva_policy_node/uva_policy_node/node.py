@@ -21,8 +21,8 @@ from sensor_msgs.msg import Image, JointState
 import message_filters
 from cv_bridge import CvBridge, CvBridgeError
 from uva_core import MaskMode, images
+from uva_core.actions import ActionSequence
 from uva_core.observation.buffer import STEP_BACK_S, ObservationNotReadyError
-from uva_core.policy.predictions import ActionSequence
 from uva_msgs.msg import ActionChunk
 from uva_msgs.srv import SetInstruction, SetMaskMode
 from uva_node_utils.diagnostics import DiagnosticsPublisher, LatencyWindow, Report

@@ -13,8 +13,8 @@ from std_msgs.msg import Float32
 
 from cv_bridge import CvBridge
 from uva_core import MaskMode, images
-from uva_core.config import ObservationConfig
-from uva_core.observation.buffer import Observation
+from uva_core.observation.config import ObservationConfig
+from uva_core.observation.observation import Observation
 from uva_core.policy.predictions import VideoPrediction
 from uva_msgs.msg import ActionChunk, ActionChunkArray
 from uva_node_utils.time import seconds_to_stamp

@@ -32,9 +32,9 @@ from arx_x5_sim.collection.dataset import DatasetWriter
 from arx_x5_sim.collection.episodes import Episode, Kind, record
 from arx_x5_sim.collection.seeds import check_train_seeds
 from arx_x5_sim.tasks.cartesian_env import PushEnv
-from arx_x5_sim.world.world.camera import Camera, RenderingUnavailableError
-from arx_x5_sim.world.world.scene import RENDER_SIZE_MAX_PX, build_model
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.camera import Camera, RenderingUnavailableError
+from arx_x5_sim.world.scene import RENDER_SIZE_MAX_PX, build_model
+from arx_x5_sim.world.world import World
 
 if TYPE_CHECKING:
     from uva_core.policy.policy import UvaPolicy

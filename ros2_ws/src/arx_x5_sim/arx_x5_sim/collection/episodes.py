@@ -17,8 +17,8 @@ from scipy.spatial.transform import Rotation
 from arx_x5_sim.tasks.cartesian_env import Action, Observation, PushEnv
 from arx_x5_sim.tasks.push.expert import Expert, Pair
 from arx_x5_sim.tasks.push.wandering import ActionNoise, Wanderer
-from arx_x5_sim.world.world.camera import Camera
-from arx_x5_sim.world.world.scene import BLOCK_NAMES, SQUARE_NAMES
+from arx_x5_sim.world.camera import Camera
+from arx_x5_sim.world.scene import BLOCK_NAMES, SQUARE_NAMES
 
 DISTURBED_SHARE = 0.5
 DISTURBANCE_STEPS = (5, 26)

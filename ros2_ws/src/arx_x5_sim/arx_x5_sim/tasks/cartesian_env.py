@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from arx_x5_sim.world.world.arm import GRIPPER_WIDTH_MAX_M
-from arx_x5_sim.world.world.camera import Camera, Image
-from arx_x5_sim.world.world.scene import TIMESTEP_S
-from arx_x5_sim.world.world.world import PEG_GRIP_WIDTH_M, TOOL_QUATERNION, World
+from arx_x5_sim.world.arm import GRIPPER_WIDTH_MAX_M
+from arx_x5_sim.world.camera import Camera, Image
+from arx_x5_sim.world.scene import TIMESTEP_S
+from arx_x5_sim.world.world import PEG_GRIP_WIDTH_M, TOOL_QUATERNION, World
 
 Array = NDArray[np.float64]
 

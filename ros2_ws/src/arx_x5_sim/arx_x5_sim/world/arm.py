@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from arx_x5_sim.world.world.urdf import Link
+from arx_x5_sim.world.urdf import Link
 
 JOINT_NAMES = tuple(f"joint{i}" for i in range(1, 7))
 FINGER_NAMES = ("finger_left", "finger_right")

@@ -10,8 +10,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from arx_x5_sim.world.world.scene import CAMERA_FOVY_DEG, CAMERA_NAME
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.scene import CAMERA_FOVY_DEG, CAMERA_NAME
+from arx_x5_sim.world.world import World
 
 Image = NDArray[np.uint8]
 

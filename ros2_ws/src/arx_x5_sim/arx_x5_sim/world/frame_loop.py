@@ -9,9 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from arx_x5_sim.world.world.camera import Camera, Image
-from arx_x5_sim.world.world.simulation import Simulation
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.camera import Camera, Image
+from arx_x5_sim.world.simulation import Simulation
+from arx_x5_sim.world.world import World
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from arx_x5_sim.world.world.arm import EEF_SITE, JOINT_MAX_RAD, JOINT_MIN_RAD
+from arx_x5_sim.world.arm import EEF_SITE, JOINT_MAX_RAD, JOINT_MIN_RAD
 
 Array = NDArray[np.float64]
 

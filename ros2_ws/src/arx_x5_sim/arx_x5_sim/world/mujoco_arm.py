@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from arx_x5_driver.arm import ArmCommand, ArmState
-from arx_x5_sim.world.world.simulation import Simulation
-from arx_x5_sim.world.world.world import ArmReading
+from arx_x5_sim.world.simulation import Simulation
+from arx_x5_sim.world.world import ArmReading
 
 
 def arm_state(stamp_s: float, reading: ArmReading) -> ArmState:

@@ -12,8 +12,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from arx_x5_sim.world.world.arm import TOUCHES_NOTHING, add_arm
-from arx_x5_sim.world.world.urdf import read_chain, sdk_urdf_path
+from arx_x5_sim.world.arm import TOUCHES_NOTHING, add_arm
+from arx_x5_sim.world.urdf import read_chain, sdk_urdf_path
 
 TIMESTEP_S = 0.004
 BLOCK_NAMES = ("block_red", "block_blue")

@@ -11,8 +11,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from arx_x5_sim.world.world.scene import TIMESTEP_S
-from arx_x5_sim.world.world.world import ArmReading, World
+from arx_x5_sim.world.scene import TIMESTEP_S
+from arx_x5_sim.world.world import ArmReading, World
 
 Array = NDArray[np.float64]
 

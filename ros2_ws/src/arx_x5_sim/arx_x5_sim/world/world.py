@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from arx_x5_sim.world.world.arm import (
+from arx_x5_sim.world.arm import (
     EEF_HEIGHT_M,
     EEF_SITE,
     JOINT_KP,
@@ -20,8 +20,8 @@ from arx_x5_sim.world.world.arm import (
     PEG_RADIUS_M,
     TOOL_PITCH_RAD,
 )
-from arx_x5_sim.world.world.kinematics import Kinematics
-from arx_x5_sim.world.world.scene import BLOCK_HALF_M, BLOCK_NAMES, SQUARE_NAMES, SQUARE_THICKNESS_M
+from arx_x5_sim.world.kinematics import Kinematics
+from arx_x5_sim.world.scene import BLOCK_HALF_M, BLOCK_NAMES, SQUARE_NAMES, SQUARE_THICKNESS_M
 
 Array = NDArray[np.float64]
 

@@ -8,27 +8,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uva_core import poses
-from uva_core.config import ModelConfig, ObservationConfig
+from uva_core.actions import relative_actions
 from uva_core.data.readers.umi_zarr import ReplayBuffer
-from uva_core.observation.buffer import proprioception
+from uva_core.network.config import ModelConfig
+from uva_core.observation.config import ObservationConfig
+from uva_core.observation.observation import proprioception
 
 
 def frame_indices(buffer: ReplayBuffer, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     """Step indices (T, len(offsets)) around each step; beyond an episode its first or last step is repeated."""
     wanted = np.arange(len(buffer))[:, None] + offsets[None]
     return np.clip(wanted, buffer.episode_start[:, None], buffer.episode_last[:, None])
-
-
-def relative_actions(
-    buffer: ReplayBuffer, pose: NDArray[np.float64], width: NDArray[np.float64], index: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Action chunks (T, S, 10) of the steps `index` (T, S), relative to the EEF pose at each step.
-
-    One base pose for a whole chunk (UMI's `relative`).
-    """
-    relative = poses.relative_to(buffer.pose[:, None], pose[index])
-    return poses.encode(relative, width[index])
 
 
 class Windows:

@@ -12,8 +12,8 @@ from abc import ABC, abstractmethod
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from uva_core.config import ModelConfig
 from uva_core.network.blocks import DenoisingMlp
+from uva_core.network.config import ModelConfig
 
 POOLED = 4  # the latent of a frame is pooled to 4x4 cells before the MLP
 HIDDEN = 256  # width between tokens and steps in the heads that mix tokens

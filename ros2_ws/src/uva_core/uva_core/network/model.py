@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from uva_core.config import ModelConfig
 from uva_core.network.blocks import NORM_EPS, Block
+from uva_core.network.config import ModelConfig
 from uva_core.network.heads import SEQUENCE_HEADS, VideoHead
 
 

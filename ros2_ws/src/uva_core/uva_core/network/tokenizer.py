@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from uva_core.config import TokenizerConfig
+from uva_core.network.config import TokenizerConfig
 
 
 class Tokenizer(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from uva_core.config import ModelConfig
+from uva_core.network.config import ModelConfig
 
 # Official prefix -> ours. The first that fits counts, so longer ones stand before what they begin with.
 PREFIXES = (

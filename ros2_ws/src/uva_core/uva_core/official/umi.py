@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from uva_core import poses
-from uva_core.observation.buffer import proprioception
+from uva_core.observation.observation import proprioception
 from uva_core.official import frames
 from uva_core.official.names import UMI_STATE
 from uva_core.poses import POSE_DIM, Array

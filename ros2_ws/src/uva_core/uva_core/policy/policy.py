@@ -15,17 +15,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from uva_core import images, poses
+from uva_core.actions import ActionSequence
 from uva_core.checkpoint import safetensors_file as checkpoint
-from uva_core.config import SamplingConfig, UvaConfig, from_dict, to_dict
-from uva_core.diffusion.denoising import make_scheduler
+from uva_core.config import UvaConfig
+from uva_core.diffusion.config import SamplingConfig
+from uva_core.diffusion.schedule import make_scheduler
 from uva_core.modes import RULES, MaskMode
 from uva_core.network.language import InstructionTable
 from uva_core.network.model import ModelInputs, Uva
 from uva_core.network.tokenizer import Tokenizer
 from uva_core.normalizer import LinearNormalizer
-from uva_core.observation.buffer import Observation, ObservationBuffer, proprioception
-from uva_core.policy.generation import GenerationStep, Noise, generate_video, sample_sequence
-from uva_core.policy.predictions import ActionPrediction, ActionSequence, JointPrediction, VideoPrediction
+from uva_core.observation.buffer import ObservationBuffer
+from uva_core.observation.observation import Observation, proprioception
+from uva_core.policy.generation import GenerationStep, generate_video, sample_sequence
+from uva_core.policy.noise import Noise
+from uva_core.policy.predictions import ActionPrediction, JointPrediction, VideoPrediction
+from uva_core.serialization import from_dict, to_dict
 
 T = TypeVar("T")
 

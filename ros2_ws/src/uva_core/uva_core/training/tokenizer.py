@@ -18,9 +18,11 @@ from tqdm import tqdm
 
 from uva_core import images, presets
 from uva_core.checkpoint import safetensors_file as checkpoint
-from uva_core.config import TokenizerConfig, UvaConfig, from_dict, to_dict
+from uva_core.config import UvaConfig
 from uva_core.data.readers.umi_zarr import ReplayBuffer
+from uva_core.network.config import TokenizerConfig
 from uva_core.network.tokenizer import Tokenizer
+from uva_core.serialization import from_dict, to_dict
 from uva_core.training.recipes import TokenizerRecipe
 
 FOREGROUND_CONTRAST = 0.15  # difference from the median image (in [-1, 1] units) that makes a pixel foreground

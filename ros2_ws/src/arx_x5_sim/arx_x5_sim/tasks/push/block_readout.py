@@ -14,8 +14,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from arx_x5_sim.world.world.camera import Camera
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.camera import Camera
+from arx_x5_sim.world.world import World
 
 Array = NDArray[np.float64]
 Images = NDArray[np.uint8]

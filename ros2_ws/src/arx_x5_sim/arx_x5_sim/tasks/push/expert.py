@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arx_x5_sim.tasks.cartesian_env import WORKSPACE_MAX_M, WORKSPACE_MIN_M, Action, home_action
-from arx_x5_sim.world.world.arm import EEF_HEIGHT_M
-from arx_x5_sim.world.world.world import World
+from arx_x5_sim.world.arm import EEF_HEIGHT_M
+from arx_x5_sim.world.world import World
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from arx_x5_sim.tasks.cartesian_env import Action, Observation, home_action
-from arx_x5_sim.world.world.arm import EEF_HEIGHT_M
+from arx_x5_sim.world.arm import EEF_HEIGHT_M
 
 Array = NDArray[np.float64]
 

@@ -26,11 +26,12 @@ from torch import Tensor
 from uva_core import presets
 from uva_core.checkpoint import safetensors_file as checkpoint
 from uva_core.checkpoint.safetensors_file import CheckpointError
-from uva_core.config import UvaConfig, to_dict
+from uva_core.config import UvaConfig
 from uva_core.official.importing.convert import MAR, Converted, Options, check_finite, convert
 from uva_core.official.importing.hydra_config import HydraConfig
 from uva_core.official.importing.torch_file import TorchFile
 from uva_core.official.importing.unpickle import StoredTensor
+from uva_core.serialization import to_dict
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from uva_core import presets
 from uva_core.checkpoint.safetensors_file import CheckpointError
-from uva_core.config import TokenizerConfig, UvaConfig, from_dict
+from uva_core.config import UvaConfig
+from uva_core.network.config import TokenizerConfig
 from uva_core.network.tokenizer import Tokenizer
 from uva_core.official import names as official
 from uva_core.official.importing import official_checkpoint
@@ -28,6 +29,7 @@ from uva_core.official.importing.torch_file import TorchFile
 from uva_core.official.importing.unpickle import StoredTensor
 from uva_core.official.vae_names import our_vae_tensors
 from uva_core.policy.policy import UvaPolicy
+from uva_core.serialization import from_dict
 
 KL16_IMAGE_SIZE = 256  # pixels; the autoencoder works for others, UVA and MAR use this
 MAR = "MAR checkpoint"

@@ -11,10 +11,14 @@ import torch
 from torch import Tensor
 
 from uva_core.checkpoint.safetensors_file import CheckpointError
-from uva_core.config import POSE_DIM, ModelConfig, ObservationConfig, SamplingConfig, TokenizerConfig, UvaConfig
+from uva_core.config import UvaConfig
+from uva_core.diffusion.config import SamplingConfig
 from uva_core.modes import RULES
+from uva_core.network.config import ModelConfig, TokenizerConfig
+from uva_core.observation.config import ObservationConfig
 from uva_core.official import names as official
 from uva_core.official.importing.hydra_config import HydraConfig
+from uva_core.poses import POSE_DIM
 
 # The official `model_size`: width, blocks in each transformer, attention heads.
 MODEL_SIZES = {

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from uva_core.config import TokenizerConfig
+from uva_core.network.config import TokenizerConfig
 from uva_core.network.tokenizer import Tokenizer
 from uva_core.official.parity.case import Case
 from uva_core.official.vae_names import our_vae_tensors

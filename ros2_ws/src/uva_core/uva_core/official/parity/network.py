@@ -9,13 +9,17 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
-from uva_core.diffusion.denoising import TrainingDiffusion, TrainingTerms, ddpm_step, make_scheduler, sample
+from uva_core.diffusion.denoising import ddpm_step, sample
+from uva_core.diffusion.schedule import make_scheduler
+from uva_core.diffusion.training import TrainingDiffusion, TrainingTerms
 from uva_core.modes import RULES, MaskMode
 from uva_core.network.model import ModelInputs, Uva
 from uva_core.official import names as official
 from uva_core.official.parity.case import Case
-from uva_core.policy.generation import RowNoise, generate_video, sample_sequence
-from uva_core.training.losses import Losses, RowDraw, TrainingBatch, TrainingDraw, training_losses
+from uva_core.policy.generation import generate_video, sample_sequence
+from uva_core.policy.noise import RowNoise
+from uva_core.training.batch import RowDraw, TrainingBatch, TrainingDraw
+from uva_core.training.losses import Losses, training_losses
 
 Results = Iterator[tuple[str, Tensor]]
 VIDEO_MODES = (MaskMode.VIDEO, MaskMode.FORWARD_DYNAMICS, MaskMode.POLICY_PLANNER)

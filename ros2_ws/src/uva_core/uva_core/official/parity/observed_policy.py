@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from uva_core import images
-from uva_core.config import ObservationConfig, SamplingConfig, UvaConfig
-from uva_core.observation.buffer import Observation
+from uva_core.config import UvaConfig
+from uva_core.diffusion.config import SamplingConfig
+from uva_core.observation.config import ObservationConfig
+from uva_core.observation.observation import Observation
 from uva_core.official import names as official
 from uva_core.official.parity.autoencoder import tokenizer_of
 from uva_core.official.parity.case import Case
-from uva_core.policy.generation import Noise
+from uva_core.policy.noise import Noise
 from uva_core.policy.policy import UvaPolicy
 
 FRAMES = (3, 7, 11, 15)  # of 16 observed ones

@@ -14,7 +14,7 @@ from typing import Any
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.geometry.kinematics import SdkKinematics, SdkMissingError
 from arx_x5_driver.parameters import DriverParameters
-from arx_x5_sim.world.world.scene import build_model
+from arx_x5_sim.world.scene import build_model
 from uva_experiments.driver.tracking.drivers import ChunkDriver, Follower, NaiveDriver
 from uva_experiments.driver.tracking.figure_eight import FigureEight
 from uva_experiments.driver.tracking.plot import save_plot

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from arx_x5_driver.chunk import Chunk
-from arx_x5_sim.world.world.world import TOOL_QUATERNION
+from arx_x5_sim.world.world import TOOL_QUATERNION
 
 Array = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from arx_x5_sim.world.world.mujoco_arm import arm_state
-from arx_x5_sim.world.world.world import HOME_GUESS_RAD, World
+from arx_x5_sim.world.mujoco_arm import arm_state
+from arx_x5_sim.world.world import HOME_GUESS_RAD, World
 from uva_experiments.driver.tracking.drivers import Follower
 from uva_experiments.driver.tracking.figure_eight import FigureEight
 

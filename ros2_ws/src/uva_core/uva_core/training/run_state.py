@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TODO."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+
+from uva_core.policy.policy import UvaPolicy
+from uva_core.serialization import to_dict
+from uva_core.training.latents import LatentWindows
+from uva_core.training.recipes import UvaRecipe
+
+
+class RunState:
+    """All that a run resumes from, in one folder that is replaced as a whole."""
+
+    def __init__(self, folder: Path, accelerator: Accelerator, ema: EMAModel, identity: str) -> None:
+        """`identity` stands for what must not change between start and resume."""
+        self.folder, self.accelerator, self.ema, self.identity = folder, accelerator, ema, identity
+
+    def save(self, step: int) -> None:
+        """Write the state after `step` steps."""
+        fresh = self.folder.with_name("state.new")
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(str(fresh))
+        if self.accelerator.is_main_process:
+            torch.save(self.ema.state_dict(), fresh / "ema.pt")
+            (fresh / "progress.json").write_text(json.dumps({"step": step, "identity": self.identity}))
+            shutil.rmtree(self.folder, ignore_errors=True)
+            fresh.rename(self.folder)
+        self.accelerator.wait_for_everyone()
+
+    def load(self) -> int:
+        """Restore everything, random numbers included, and return the step to go on from.
+
+        Raises:
+            ValueError: nothing to resume from, or the run was started with other data, tokenizer or recipe.
+        """
+        path = self.folder / "progress.json"
+        if not path.exists():
+            raise ValueError(f"nothing to resume from: no {path}")
+        progress = json.loads(path.read_text())
+        if progress["identity"] != self.identity:
+            raise ValueError(f"{self.folder} belongs to a run with another configuration, tokenizer, recipe or data")
+        self.accelerator.load_state(str(self.folder))
+        self.ema.load_state_dict(torch.load(self.folder / "ema.pt", weights_only=True))
+        return int(progress["step"])
+
+
+def run_identity(policy: UvaPolicy, data: LatentWindows, recipe: UvaRecipe, seed: int) -> str:
+    """Return a hash of what determines a run, except its length."""
+    fixed = [to_dict(policy.config), to_dict(recipe) | {"steps": None}, len(data.windows), seed]
+    digest = hashlib.sha256(json.dumps(fixed).encode())
+    for normalizer in (policy.action_normalizer, policy.proprioception_normalizer):
+        digest.update(normalizer.scale.numpy().tobytes())
+    digest.update(data.mean[::1000].numpy().tobytes())
+    return digest.hexdigest()
