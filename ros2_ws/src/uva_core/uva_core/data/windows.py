@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uva_core.actions import relative_actions
+from uva_core import actions, poses
 from uva_core.data.readers.umi_zarr import ReplayBuffer
 from uva_core.network.config import ModelConfig
 from uva_core.observation.config import ObservationConfig
@@ -19,6 +19,17 @@ def frame_indices(buffer: ReplayBuffer, offsets: NDArray[np.int64]) -> NDArray[n
     """Step indices (T, len(offsets)) around each step; beyond an episode its first or last step is repeated."""
     wanted = np.arange(len(buffer))[:, None] + offsets[None]
     return np.clip(wanted, buffer.episode_start[:, None], buffer.episode_last[:, None])
+
+
+def action_chunks(
+    buffer: ReplayBuffer,
+    pose: NDArray[np.float64],
+    width: NDArray[np.float64],
+    index: NDArray[np.int64],
+    space: str,
+) -> NDArray[np.float64]:
+    """Action chunks (T, S, 10) of the steps `index` (T, S), in the model's action space."""
+    return actions.to_model(poses.encode(pose[index], width[index]), buffer.pose, space)
 
 
 class Windows:
@@ -40,15 +51,17 @@ class Windows:
         if abs(buffer.rate_hz - observation.rate_hz) > 0.01 * observation.rate_hz:
             raise ValueError(f"the data has {buffer.rate_hz} steps a second, the observations {observation.rate_hz}")
         history = np.array(observation.frame_offsets)
-        stride = int(history[-1] - history[-2])
-        future = stride * np.arange(1, model.frames + 1)
         history_index = frame_indices(buffer, history)
         # The action of a step is what is to be reached one step later.
-        ahead = frame_indices(buffer, np.arange(model.action_steps) + observation.first_action_step - 1)
+        ahead = frame_indices(buffer, observation.action_offsets(model.action_steps) - 1)
         self.history = torch.from_numpy(history_index)
-        self.future = torch.from_numpy(frame_indices(buffer, future))
-        self.actions = self._float(relative_actions(buffer, buffer.action_pose, buffer.action_width, ahead))
-        self.expert_actions = self._float(relative_actions(buffer, buffer.expert_pose, buffer.expert_width, ahead))
+        self.future = torch.from_numpy(frame_indices(buffer, observation.future_offsets))
+        self.actions = self._float(
+            action_chunks(buffer, buffer.action_pose, buffer.action_width, ahead, observation.action_space)
+        )
+        self.expert_actions = self._float(
+            action_chunks(buffer, buffer.expert_pose, buffer.expert_width, ahead, observation.action_space)
+        )
         self.proprioception = self._float(
             proprioception(
                 buffer.pose[history_index],

@@ -55,7 +55,7 @@ class ObservationBuffer:
         self.pad_start = pad_start
         self._images: deque[tuple[float, Tensor]] = deque()
         self._poses: deque[tuple[float, NDArray[np.float64], float]] = deque()
-        self._capacity_s = self._history_s + self._horizon_s + 1.0
+        self._capacity_s = config.history_s + config.horizon_s + 1.0
         self.clear()
 
     def clear(self) -> None:
@@ -64,16 +64,6 @@ class ObservationBuffer:
         self._poses.clear()
         self._start_pose: NDArray[np.float64] | None = None
         self._first_image_s = self._first_pose_s = math.nan
-
-    @property
-    def _history_s(self) -> float:
-        return -min(self.config.frame_offsets) / self.config.rate_hz
-
-    @property
-    def _horizon_s(self) -> float:
-        """How far the model predicts: as many frames as it sees, at the stride of the newest two."""
-        offsets = self.config.frame_offsets
-        return len(offsets) * (offsets[-1] - offsets[-2]) / self.config.rate_hz
 
     @property
     def newest_s(self) -> float:

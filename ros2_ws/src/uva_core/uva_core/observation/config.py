@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""How stamped sensor data becomes model input: rates, frames, spaces of states and actions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from uva_core.actions import ACTION_SPACES
 from uva_core.images import RESIZE_MODES
 from uva_core.poses import POSE_DIM
 from uva_core.serialization import _require_positive
 
-ACTION_SPACES = ("relative_pose", "absolute_pose", "vector")
-
-
 STATE_SPACES = ("relative_pose", "absolute_pose", "vector")
-
-
 RELATIVE_STATE_DIM = POSE_DIM + 6  # and the rotation since the start of the episode
 
 
@@ -23,12 +22,7 @@ class ObservationConfig:
     """How time-stamped sensor data becomes model input: the same live, in training and from a bag."""
 
     rate_hz: float = 20.0  # of the 16 observations and of the 16 actions
-    frame_offsets: tuple[int, ...] = (
-        -12,
-        -8,
-        -4,
-        0,
-    )  # steps at `rate_hz`, relative to the newest observation
+    frame_offsets: tuple[int, ...] = (-12, -8, -4, 0)  # steps at `rate_hz`, relative to the newest observation
     resize: str = "bilinear"  # bilinear (corners not aligned, no antialiasing; official) | area
     state_space: str = "relative_pose"  # of the robot state: to the newest EEF pose (UMI) | absolute_pose | vector
     action_space: str = "relative_pose"  # of the actions: to the newest EEF pose (UMI) | absolute_pose | vector
@@ -52,3 +46,32 @@ class ObservationConfig:
             raise ValueError(f"smooth_actions {self.smooth_actions} is even")
         if self.first_action_step < 0:
             raise ValueError(f"first_action_step {self.first_action_step} is negative")
+
+    @property
+    def frame_stride(self) -> int:
+        """Steps between predicted frames: those between the newest two history frames."""
+        return self.frame_offsets[-1] - self.frame_offsets[-2]
+
+    @property
+    def future_offsets(self) -> NDArray[np.int64]:
+        """(h,) steps of the predicted frames, relative to the newest observation: as many as history frames."""
+        return self.frame_stride * np.arange(1, len(self.frame_offsets) + 1)
+
+    @property
+    def frame_times_s(self) -> NDArray[np.float64]:
+        """(h,) times of the predicted frames, after the newest observation."""
+        return self.future_offsets / self.rate_hz
+
+    @property
+    def history_s(self) -> float:
+        """Time from the oldest history frame to the newest."""
+        return -self.frame_offsets[0] / self.rate_hz
+
+    @property
+    def horizon_s(self) -> float:
+        """Time from the newest observation to the last predicted frame."""
+        return float(self.frame_times_s[-1])
+
+    def action_offsets(self, steps: int) -> NDArray[np.int64]:
+        """(steps,) when each action of a chunk is to be reached, in steps after the newest observation."""
+        return self.first_action_step + np.arange(steps)
