@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Sizes of the network and of the tokenizer. Defaults are the published ones."""
 
 from __future__ import annotations
 

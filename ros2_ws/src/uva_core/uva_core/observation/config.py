@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How stamped sensor data becomes model input: rates, frames, spaces of states and actions."""
+"""Rates, frame times, and the spaces of states and actions."""
 
 from __future__ import annotations
 

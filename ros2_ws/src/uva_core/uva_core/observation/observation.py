@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""What the model sees at one moment, and the robot state as it sees it."""
 
 from __future__ import annotations
 
