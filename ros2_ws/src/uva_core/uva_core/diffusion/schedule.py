@@ -96,7 +96,7 @@ def _alpha_bar(train_timesteps: int) -> NDArray[np.float64]:
 
 
 def _pairs(alpha_bar: NDArray[np.float64], timesteps: NDArray[np.int64]) -> list[tuple[int, float, float]]:
-    """Each timestep with its alpha-bar and that of the next cleaner one, which is 1 at the end."""
+    """Return each timestep with its alpha-bar and that of the next cleaner one, which is 1 at the end."""
     kept = [float(alpha_bar[t]) for t in timesteps] + [1.0]
     return [(int(t), kept[i], kept[i + 1]) for i, t in enumerate(timesteps)]
 
@@ -127,7 +127,7 @@ def ddpm_steps(alpha_bar: NDArray[np.float64], timesteps: NDArray[np.int64]) -> 
 
 
 def _ddim_steps(alpha_bar: NDArray[np.float64], timesteps: NDArray[np.int64]) -> tuple[Step, ...]:
-    """Deterministic steps (Song et al. 2021, eq. 12 with eta = 0)."""
+    """Return deterministic steps (Song et al. 2021, eq. 12 with eta = 0)."""
     return tuple(
         Step(t, math.sqrt(now), math.sqrt(1 - now), from_clean=math.sqrt(then), from_noise=math.sqrt(1 - then))
         for t, now, then in _pairs(alpha_bar, timesteps)
@@ -135,7 +135,7 @@ def _ddim_steps(alpha_bar: NDArray[np.float64], timesteps: NDArray[np.int64]) ->
 
 
 def _dpmsolver_steps(alpha_bar: NDArray[np.float64], count: int) -> tuple[Step, ...]:
-    """Steps of DPM-Solver++(2M) (Lu et al. 2022, algorithm 2); the first and the last are of first order."""
+    """Return the steps of DPM-Solver++(2M) (Lu et al. 2022, algorithm 2); first and last are of first order."""
     half_log_snr = 0.5 * np.log(alpha_bar / (1 - alpha_bar))
     start = len(alpha_bar) - int(np.searchsorted(half_log_snr[::-1], LAMBDA_MIN)) - 1
     timesteps = np.linspace(0, start, count + 1).round().astype(int)[:0:-1]

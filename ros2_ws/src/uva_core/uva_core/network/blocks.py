@@ -116,7 +116,7 @@ class AdaptiveOutput(nn.Module):
 
 
 class DenoisingMlp(nn.Module):
-    """Predicts the noise in one row, and where its variance lies in the allowed range (MAR, section 3.3).
+    """Predict the noise in one row, and where its variance lies in the allowed range (MAR, section 3.3).
 
     Forward takes noisy rows (R, C), timesteps (R,) and conditions (R, Z); returns (R, 2 C): C of noise, C of variance.
     """

@@ -22,7 +22,7 @@ KERNEL = 7
 
 
 class VideoHead(nn.Module):
-    """Denoises each video token on its own, conditioned on its latent z."""
+    """Denoise each video token on its own, conditioned on its latent z."""
 
     def __init__(self, c: ModelConfig) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class VideoHead(nn.Module):
 
 
 class SequenceHead(nn.Module, ABC):
-    """Denoises vectors of `dim` numbers, one per step."""
+    """Denoise vectors of `dim` numbers, one per step."""
 
     def __init__(self, c: ModelConfig, dim: int) -> None:
         super().__init__()

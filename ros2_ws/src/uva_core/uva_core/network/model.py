@@ -124,7 +124,7 @@ class Uva(nn.Module):
         return rearrange(tokens, "B (h y x) (C p q) -> B h C (y p) (x q)", **sizes)
 
     def _embed_stream(self, stream: Stream, inputs: ModelInputs) -> Tensor:
-        """One stream at every position (B, h N, D); the learned token where it is not given."""
+        """Project one stream to every position (B, h N, D); the learned token stands where it is not given."""
         c, value = self.config, getattr(inputs, stream.name)
         token = getattr(self, stream.token) if stream.token else None
         if value is None:
@@ -141,7 +141,7 @@ class Uva(nn.Module):
         return x if stream.frames else x.repeat_interleave(c.sequence_length // x.shape[1], dim=1)
 
     def embed(self, inputs: ModelInputs) -> Tensor:
-        """Inputs -> the normalized sequence that enters the first block (B, [text +] h N, D).
+        """Make the normalized sequence that enters the first block (B, [text +] h N, D).
 
         Raises:
             ValueError: an input that the model takes is not given; future frames, actions and past actions may be.
@@ -175,5 +175,5 @@ class Uva(nn.Module):
         return self.latent_positions(self.decoder_norm(x)[:, text:])
 
     def forward(self, inputs: ModelInputs) -> Tensor:
-        """Inputs -> joint latent z (B, h N, D)."""
+        """Compute the joint latent z (B, h N, D)."""
         return self.decode(self.encode(self.embed(inputs)))

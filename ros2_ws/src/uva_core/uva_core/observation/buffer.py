@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time-stamped images and EEF poses in, model-ready observations out: live, from a bag and in training alike."""
+"""Stamped images and EEF poses in, observations for the model out: live, from a bag and in training alike."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class ObservationNotReadyError(RuntimeError):
 
 
 class ObservationBuffer:
-    """Keeps the recent past and cuts observations from it at the model's frame times.
+    """Keep the recent past, and cut observations from it at the model's frame times.
 
-    Images are taken by nearest stamp, poses interpolated (linear and slerp) at the same stamps. Nothing is
-    extrapolated, but that the newest pose is held for `POSE_HOLD_S`: a wanted time without data is an error that says
-    so. With `pad_start` the first image and pose of an episode stand in for what was before (a robot that stood
-    still), while they are remembered: not after an outage.
+    Images are taken by nearest stamp, poses are interpolated (linear and slerp) at the same stamps. Nothing is
+    extrapolated, except that the newest pose holds for `POSE_HOLD_S`: a wanted time without data raises an error. With
+    `pad_start` the first image and pose of an episode also serve for the time before it (a robot that stood still), as
+    long as the buffer still has them; not after an outage.
 
-    It remembers for as long as history and prediction reach together, so that what was seen can be looked at as the
-    future of an observation that is past.
+    The buffer keeps data for as long as history and prediction reach together, so that seen frames can be compared
+    with the future of an older observation.
 
     An episode starts with `clear`, and with a stamp `STEP_BACK_S` older than the one before it: the buffer then
     forgets everything, because times before and after a step of the clock cannot be compared.

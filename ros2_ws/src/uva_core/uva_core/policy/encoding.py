@@ -107,7 +107,7 @@ class ObservationEncoder:
         return actions.to_model(vectors, o.base_pose, c.observation.action_space)
 
     def _past_actions(self, observations: Sequence[Observation]) -> tuple[Tensor, Tensor]:
-        """Normalized past actions (B, T, A), and which are missing (B, T)."""
+        """Return normalized past actions (B, T, A), and which are missing (B, T)."""
         c = self.config.model
         blank = np.zeros((c.action_steps, c.action_dim))  # a learned token stands in
         rows = [blank if o.past_actions is None else self._to_model(o.past_actions, o) for o in observations]
@@ -116,7 +116,7 @@ class ObservationEncoder:
         return normalized, self._tensor(missing, torch.bool)
 
     def _state(self, o: Observation) -> NDArray[np.float64]:
-        """Robot state (S, P) in task units."""
+        """Return the robot state (S, P) in task units."""
         c = self.config
         if c.observation.state_space == "vector":
             state = required(o.state, "state")

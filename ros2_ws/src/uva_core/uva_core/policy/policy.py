@@ -71,7 +71,7 @@ class UvaPolicy(TrainedModel):
         sampling: SamplingConfig | None = None,
         iterations: int = 1,
     ) -> Iterator[list[VideoPrediction]]:
-        """As `predict_video`, and yield the frames as they complete, after each autoregressive step.
+        """Predict as `predict_video`, and yield the frames as they complete, after each autoregressive step.
 
         Positions that are not generated yet are what the tokenizer makes of zeros; `share` says how many there are.
         """
