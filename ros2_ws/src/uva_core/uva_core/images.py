@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+RESIZE_MODES = ("bilinear", "area")
+
 
 def prepare(images: NDArray[np.uint8] | Tensor, size: int, resize: str) -> Tensor:
     """RGB images -> tokenizer input.
@@ -93,6 +95,3 @@ def to_uint8(x: Tensor) -> NDArray[np.uint8]:
     """Tokenizer output (..., 3, S, S) in [-1, 1] -> (..., S, S, 3) uint8 RGB."""
     pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return np.asarray(pixels.movedim(-3, -1).cpu().numpy())
-
-
-RESIZE_MODES = ("bilinear", "area")
