@@ -14,6 +14,8 @@ from torch import Tensor
 
 from uva_core.devices import to_host
 
+RESIZE_MODES = ("bilinear", "area")
+
 
 def prepare(images: NDArray[np.uint8] | Tensor, size: int, resize: str) -> Tensor:
     """RGB images -> tokenizer input.
@@ -95,6 +97,3 @@ def to_uint8(x: Tensor) -> NDArray[np.uint8]:
     """Tokenizer output (..., 3, S, S) in [-1, 1] -> (..., S, S, 3) uint8 RGB."""
     pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return to_host(pixels.movedim(-3, -1))
-
-
-RESIZE_MODES = ("bilinear", "area")

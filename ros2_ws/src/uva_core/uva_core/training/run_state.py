@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""The state of a run on disk: what a run that was cut off resumes from, and whether it still is the same run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunState:
     """All that a run resumes from, in one folder that is replaced as a whole."""
 
     def __init__(self, folder: Path, accelerator: Accelerator, ema: EMAModel, identity: str) -> None:
-        """`identity` stands for what must not change between start and resume."""
+        """Save to and load from `folder`; `identity` stands for what must not change between start and resume."""
         self.folder, self.accelerator, self.ema, self.identity = folder, accelerator, ema, identity
 
     def save(self, step: int) -> None:
@@ -60,5 +60,5 @@ def run_identity(policy: UvaPolicy, data: LatentWindows, recipe: UvaRecipe, seed
     digest = hashlib.sha256(json.dumps(fixed).encode())
     for normalizer in (policy.action_normalizer, policy.proprioception_normalizer):
         digest.update(normalizer.scale.numpy().tobytes())
-    digest.update(data.mean[::1000].numpy().tobytes())
+    digest.update(data.latents["mean"][::1000].numpy().tobytes())
     return digest.hexdigest()
