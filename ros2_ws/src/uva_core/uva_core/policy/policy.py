@@ -30,7 +30,7 @@ from uva_core.observation.observation import Observation, proprioception
 from uva_core.policy.generation import GenerationStep, generate_video, sample_sequence
 from uva_core.policy.noise import Noise
 from uva_core.policy.predictions import ActionPrediction, JointPrediction, VideoPrediction
-from uva_core.serialization import from_dict, to_dict
+from uva_core.serialization import to_dict
 
 T = TypeVar("T")
 
@@ -56,13 +56,7 @@ class UvaPolicy(nn.Module):
         Raises:
             checkpoint.CheckpointError: missing, damaged, or with tensors that do not fit its configuration.
         """
-        tensors, values = checkpoint.load(path)
-        try:
-            policy = cls(from_dict(UvaConfig, values))
-        except ValueError as error:
-            raise checkpoint.CheckpointError(f"{path}: {error}") from None
-        checkpoint.load_module(policy, tensors, "", path)
-        return policy
+        return checkpoint.load_module(path, cls, UvaConfig)
 
     def save(self, path: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write weights (as `dtype` when given), normalizers and configuration to one safetensors file."""
