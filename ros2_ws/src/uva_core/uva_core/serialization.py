@@ -28,7 +28,7 @@ def from_dict(cls: type[T], values: Any) -> T:
     if not isinstance(values, dict):
         raise ValueError(f"{cls.__name__} must be a mapping, got {reprlib.repr(values)}")
     types = get_type_hints(cls)
-    unknown = sorted(reprlib.repr(name) for name in values.keys() - types.keys())
+    unknown = sorted(printable(str(name)) for name in values.keys() - types.keys())
     if unknown:
         raise ValueError(f"{cls.__name__} has no field {', '.join(unknown[:3])}; known: {', '.join(types)}")
     arguments = {name: _typed(f"{cls.__name__}.{name}", types[name], value) for name, value in values.items()}

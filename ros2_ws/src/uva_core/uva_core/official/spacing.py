@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Spacings of the official diffusion code as schedulers of diffusers: which timesteps of the training are kept."""
 
 from __future__ import annotations
 

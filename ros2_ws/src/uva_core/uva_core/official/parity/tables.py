@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from uva_core import images, poses
-from uva_core.diffusion import denoising as diffusion
+from uva_core.diffusion.schedule import make_scheduler
 from uva_core.network import masking
 from uva_core.network.blocks import timestep_features
 from uva_core.normalizer import CONSTANT_POSITION_RANGE, LinearNormalizer
 from uva_core.official import frames, umi
 from uva_core.official.names import UMI_STATE
 from uva_core.official.parity.case import Case
+from uva_core.official.spacing import constants_of, spaced_scheduler
 
 Results = Iterator[tuple[str, Tensor]]
 TRAIN_TIMESTEPS = 1000
@@ -191,10 +192,10 @@ def _images_and_smoothing(case: Case) -> Results:
 def _diffusion(case: Case) -> Results:
     for name, spacing in SPACINGS.items():
         if spacing.isdigit():
-            scheduler = diffusion.make_scheduler("ddpm", TRAIN_TIMESTEPS, int(spacing))
+            scheduler = make_scheduler("ddpm", TRAIN_TIMESTEPS, int(spacing))
         else:
-            scheduler = diffusion.spaced_scheduler(TRAIN_TIMESTEPS, spacing)
-        constants = diffusion.constants_of(scheduler)
+            scheduler = spaced_scheduler(TRAIN_TIMESTEPS, spacing)
+        constants = constants_of(scheduler)
         tables = {
             "alphas_cumprod": constants.alpha_bar,
             "betas": constants.beta,
