@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from arx_x5_driver.arms.faulty import FAULTS
-from arx_x5_driver.chunk import ChunkRules
 from arx_x5_driver.control.config import ControllerConfig
 from arx_x5_driver.geometry.kinematics import limits_of
 from arx_x5_driver.geometry.limits import LIMITS, ArmLimits
-from arx_x5_driver.motion.cartesian_filter import CartesianRules
 from arx_x5_driver.motion.motion import MotionConfig
+from arx_x5_driver.rules.cartesian import CartesianRules
+from arx_x5_driver.rules.chunk_gate import ChunkRules
 from arx_x5_driver.rules.divergence_guard import MODES, GuardRules
 from arx_x5_driver.rules.parameters import RuleParameters
 from uva_node_utils.specs import param

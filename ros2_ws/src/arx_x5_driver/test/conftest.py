@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from arx_x5_driver.arm import ArmCommand, ArmState
 from arx_x5_driver.arms.loopback import LoopbackArm
-from arx_x5_driver.chunk import Chunk, ChunkRejectedError
+from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.state import ENABLED, State
 from arx_x5_driver.geometry.body import Body
@@ -21,6 +21,7 @@ from arx_x5_driver.geometry.kinematics import Kinematics, SdkKinematics
 from arx_x5_driver.geometry.limits import LIMITS
 from arx_x5_driver.geometry.se3 import Pose, quaternion_from_rpy, rpy_from_quaternion
 from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import CLIP, STOP, default_actions
 
 PERIOD_S = 0.005

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arx_x5_driver.chunk import Chunk, ChunkGate, ChunkRejectedError
+from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.parameters import DriverParameters
 from arx_x5_driver.rules import rules
+from arx_x5_driver.rules.chunk_gate import ChunkGate, ChunkRejectedError
 from arx_x5_driver.rules.rules import RuleBook, default_actions
 
 CHUNK_RULES = {rule.name for rule in rules.CHUNK_RULES}

@@ -6,14 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from arx_x5_driver.chunk import ChunkRules
+from arx_x5_driver.array import Array
 from arx_x5_driver.motion.motion import MotionConfig
+from arx_x5_driver.rules.chunk_gate import ChunkRules
 from arx_x5_driver.rules.divergence_guard import GuardRules
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

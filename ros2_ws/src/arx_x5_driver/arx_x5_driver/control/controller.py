@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from arx_x5_driver.arm import SILENCE_S, ArmCommand, ArmState
-from arx_x5_driver.chunk import Chunk, ChunkGate, ChunkRejectedError
+from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.config import ControllerConfig
 from arx_x5_driver.control.feedback import Feedback
 from arx_x5_driver.control.state import ENABLED, RequestRefusedError, Snapshot, State
@@ -24,6 +24,7 @@ from arx_x5_driver.motion.home_move import HomeMove
 from arx_x5_driver.motion.latency import SlidingPercentile
 from arx_x5_driver.motion.motion import Motion
 from arx_x5_driver.motion.schedule import Schedule
+from arx_x5_driver.rules.chunk_gate import ChunkGate, ChunkRejectedError
 from arx_x5_driver.rules.divergence_guard import DivergenceGuard
 from arx_x5_driver.rules.rules import CHUNK_TIMEOUT, FEEDBACK_TIMEOUT, GUARD, NOT_ENABLED, STOP, RuleBook, Verdict
 

@@ -20,11 +20,9 @@ from math import copysign, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from arx_x5_driver.array import Array
 from arx_x5_driver.motion.braking import Brake, JointMotion, braking_time_s, farthest_ways, peak_velocity
-
-Array = NDArray[np.float64]
 
 _ROUNDING = 1e-9  # a request this little over a limit is floating point, not a violation
 _TOWARDS_BRAKING = (1.0, 0.75, 0.5, 0.25)  # shares of the wanted step that are tried, the rest being the brake

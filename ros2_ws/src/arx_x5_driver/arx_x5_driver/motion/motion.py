@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT, ArmCommand
+from arx_x5_driver.array import Array
 from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.geometry.limits import ArmLimits
-from arx_x5_driver.motion.cartesian_filter import CartesianFilter, CartesianRules
+from arx_x5_driver.motion.cartesian_filter import CartesianFilter
 from arx_x5_driver.motion.joint_tracker import (
     POSITION,
     SHARED_ACCELERATION,
@@ -29,6 +29,7 @@ from arx_x5_driver.motion.joint_tracker import (
 from arx_x5_driver.motion.latency import ActionLatency
 from arx_x5_driver.motion.schedule import Schedule, Target
 from arx_x5_driver.motion.stopping_path import StoppingPathCheck
+from arx_x5_driver.rules.cartesian import CartesianRules
 from arx_x5_driver.rules.rules import (  # fmt: skip
     CARTESIAN_ACCELERATION,
     CARTESIAN_JERK,
@@ -41,8 +42,6 @@ from arx_x5_driver.rules.rules import (  # fmt: skip
     POSE_RULES,
     RuleBook,
 )
-
-Array = NDArray[np.float64]
 
 LONGEST_STOP_S = 0.3
 """Limits must let every joint stop from any motion within this time, so that a hold is one within it."""
