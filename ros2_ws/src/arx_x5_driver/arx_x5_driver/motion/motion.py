@@ -16,6 +16,7 @@ from arx_x5_driver.array import Array
 from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.geometry.limits import ArmLimits
+from arx_x5_driver.geometry.se3 import Pose
 from arx_x5_driver.motion.cartesian_filter import CartesianFilter
 from arx_x5_driver.motion.joint_tracker import (
     POSITION,
@@ -112,6 +113,7 @@ class Motion:
     def __init__(self, config: MotionConfig, kinematics: Kinematics, book: RuleBook) -> None:
         bounds = config.bounds()
         self._width_max_m = config.limits.gripper_width_max
+        self._kinematics = kinematics
         self._cartesian = config.cartesian
         self._book = book
         joints, gripper = bounds.part(slice(JOINT_COUNT)), bounds.part(slice(JOINT_COUNT, None))
@@ -140,6 +142,11 @@ class Motion:
         return np.array(self._tracker.motion.position)
 
     @property
+    def pose(self) -> Pose:
+        """Commanded pose of the end effector in the base frame."""
+        return self._kinematics.forward(self.joints)
+
+    @property
     def command(self) -> ArmCommand:
         """The newest command."""
         position, velocity, acceleration = np.array(self._tracker.motion)
@@ -154,9 +161,9 @@ class Motion:
         )
 
     def start(self, joints: Array, gripper_width: float) -> None:
-        """Stand still exactly where the arm is measured to be: a joint beyond its limit may only move back in."""
+        """Stand still exactly where the arm is measured: a joint or gripper beyond its limit may only move back in."""
         self._tracker.reset(joints.tolist())
-        self._gripper.reset([min(max(gripper_width, 0.0), self._width_max_m)])
+        self._gripper.reset([gripper_width])
         self.schedule.clear()
 
     def halt(self) -> None:
