@@ -19,7 +19,6 @@ from trajectory_msgs.msg import JointTrajectory
 from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
 from arx_x5_driver.arm_selection import make_arm, release_notice
 from arx_x5_driver.arms import DryRunArm
-from arx_x5_driver.chunk import ChunkRejectedError
 from arx_x5_driver.control.clock_offset import ClockOffset
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.runtime import Runtime
@@ -28,6 +27,7 @@ from arx_x5_driver.geometry.kinematics import SdkKinematics, SdkMissingError
 from arx_x5_driver.geometry.se3 import Pose
 from arx_x5_driver.messages import LoopMessages, chunk_from_message, diagnostics, status_message
 from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.divergence_guard import OFF
 from uva_msgs.msg import ActionChunk, DriverStatus
 from uva_node_utils.diagnostics import DiagnosticsPublisher, Report

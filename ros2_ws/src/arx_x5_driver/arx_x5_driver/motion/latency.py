@@ -10,10 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.float64]
+from arx_x5_driver.array import Array
 
 _LAG_PERCENTILE = 50.0
 _LAG_WINDOW = 400  # periods of motion: 2 s at 200 Hz

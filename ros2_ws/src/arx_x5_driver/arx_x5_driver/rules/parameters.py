@@ -33,6 +33,7 @@ class RuleParameters:
     rule_future: str = _action("future")
     rule_sequence: str = _action("sequence")
     rule_flood: str = _action("flood")
+    rule_start_jump: str = _action("start_jump")
     rule_workspace: str = _action("workspace")
     rule_table: str = _action("table")
     rule_self_collision: str = _action("self_collision")

@@ -29,6 +29,7 @@ FRAME = "frame"
 TIMES = "times"
 STEP_JUMP_M = "step_jump_m"
 STEP_JUMP_RAD = "step_jump_rad"
+START_JUMP = "start_jump"
 STALE = "stale"
 FUTURE = "future"
 SEQUENCE = "sequence"
@@ -99,6 +100,12 @@ CHUNK_RULES = (
     Rule(FUTURE, _REFUSED, "Neither the observation nor the last step lies too far ahead."),
     Rule(SEQUENCE, _REFUSED, "Chunks are newer than the last one, until restart_silence_s has passed."),
     Rule(FLOOD, _REFUSED, "Chunks are accepted no faster than one in min_chunk_interval_s."),
+    Rule(
+        START_JUMP,
+        _EITHER,
+        "The arm is within max_start_m and max_start_rad of the chunk's next step or an earlier one; "
+        "clip: other limits slow the way there.",
+    ),
 )
 """In the order in which they are asked; of those that reject the chunk the first one counts, and no other."""
 
