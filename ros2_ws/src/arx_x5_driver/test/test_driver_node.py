@@ -387,7 +387,7 @@ def test_the_process_gives_way_to_others_only_if_the_loop_does(monkeypatch: pyte
     release = threading.Event()
     thread = threading.Thread(target=release.wait)
     thread.start()
-    main._make_node()
+    main.make_node()
     release.set()
     thread.join()
     threads = {os.getpid(), thread.native_id}

@@ -94,7 +94,7 @@ class Controller:
             raise RequestRefusedError("the arm is still braking, try again in a moment")
         measured = self._feedback.fresh(self._advance(now_s))
         if measured is None:
-            raise RequestRefusedError("the arm sends no fresh measurements")
+            raise RequestRefusedError(f"the arm sends no fresh measurements{self._feedback.problem}")
         speeds = np.abs(measured.velocity)
         fastest = int(np.argmax(speeds))
         if not speeds[fastest] <= _STILL_RAD_S:
@@ -140,11 +140,7 @@ class Controller:
         try:
             borne = self._check(chunk, now_s)
         except ChunkRejectedError as rejection:
-            self._rejected += 1
-            self._book.count(rejection.rule)
-            self._last_rejection = str(rejection)
-            if self._book.action(rejection.rule) == STOP:
-                self.stop(f"chunk {chunk.sequence} broke a rule, {rejection}")
+            self.reject(rejection, f"chunk {chunk.sequence}")
             raise
         if self._gate.accepted(chunk, now_s):
             self._delay.restart()
@@ -158,6 +154,14 @@ class Controller:
         self._chunk = chunk.sequence, now_s
         self._last_rejection = ""
         self._state, self._reason = State.ACTIVE, "executing chunks"
+
+    def reject(self, rejection: ChunkRejectedError, chunk: str = "a chunk") -> None:
+        """Count a rejected chunk, and stop an enabled arm if its rule says so."""
+        self._rejected += 1
+        self._book.count(rejection.rule)
+        self._last_rejection = str(rejection)
+        if self._state in ENABLED and self._book.action(rejection.rule) == STOP:
+            self.stop(f"{chunk} broke a rule, {rejection}")
 
     def report_divergence(self, divergence: float, now_s: float) -> None:
         """Note how far the world is from what the running chunk's prediction says; see `guard`."""
@@ -256,7 +260,7 @@ class Controller:
                 self._motion.observe(news.position, since_s)
         elif self._feedback.fresh(self._latest_s) is None:
             reason = f"the arm sent no new measurement for {self._config.feedback_timeout_s:g} s"
-            self.fault(reason, FEEDBACK_TIMEOUT)
+            self.fault(f"{reason}{self._feedback.problem}", FEEDBACK_TIMEOUT)
 
     def _watch_chunk(self, now_s: float) -> None:
         """Hold when the running chunk is over, or the policy has said nothing for too long."""
