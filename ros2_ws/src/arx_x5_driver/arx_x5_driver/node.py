@@ -292,7 +292,7 @@ class ArxX5Driver(AutostartLifecycleNode):
             warnings.append("the guard hears no divergence: does the model predict frames?")
         publishers = sorted(self._senders().values())
         if len(publishers) > 1:
-            warnings.append(f"{len(publishers)} publishers of {CHUNKS}, one at a time is followed: {_listed(publishers)}")
+            warnings.append(f"one of {len(publishers)} publishers of chunks is followed: {_listed(publishers)}")
         if self.get_clock().ros_time_is_active and not self.get_clock().now().nanoseconds:
             warnings.append("use_sim_time is set and /clock is silent: all stamps are 0 and chunks are rejected")
             self.get_logger().warning(warnings[-1], throttle_duration_sec=10.0)
