@@ -18,7 +18,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Pose, PoseStamped
 from rclpy.context import Context
-from rclpy.executors import MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
@@ -28,7 +28,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from arx_x5_driver.arm import Arm
 from arx_x5_driver.arms import LoopbackArm
-from arx_x5_driver.node import EXECUTOR_THREADS, ArxX5Driver
+from arx_x5_driver.node import ArxX5Driver
 from uva_msgs.msg import ActionChunk, DriverStatus
 from uva_node_utils.time import seconds_to_duration, seconds_to_stamp
 
@@ -38,10 +38,12 @@ START = np.array([0.0, 1.2, 1.3, 0.6, 0.0, 0.0])
 class Rig:
     """A driver and a client in one private context. `newest` holds the last message of each type."""
 
-    def __init__(self, context: Context, driven: Arm | None = None, **parameters: Any) -> None:
+    def __init__(self, context: Context, driven: Arm | None = None, threads: int = 1, **parameters: Any) -> None:
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         self.options: dict[str, Any] = {"context": context, "namespace": f"driver_test_{os.getpid()}"}
-        self.executor = MultiThreadedExecutor(EXECUTOR_THREADS + 1, context=context)
+        # Threads take time away from the control loop, as all share one Python here.
+        threaded = MultiThreadedExecutor(threads, context=context) if threads > 1 else None
+        self.executor = threaded or SingleThreadedExecutor(context=context)
         self.client = Node("client", **self.options)
         self.newest: dict[type, Any] = {}
         for kind, topic in (
@@ -156,11 +158,11 @@ def context() -> Iterator[Context]:
 
 @pytest.fixture
 def start(context: Context) -> Iterator[Callable[..., Rig]]:
-    """`start(arm=None, parameter=value, ...)`: a driver and its client."""
+    """`start(driven=None, threads=1, parameter=value, ...)`: a driver and its client."""
     rigs: list[Rig] = []
 
-    def start_rig(driven: Arm | None = None, **parameters: Any) -> Rig:
-        rigs.append(Rig(context, driven, **parameters))
+    def start_rig(*arguments: Any, **options: Any) -> Rig:
+        rigs.append(Rig(context, *arguments, **options))
         return rigs[-1]
 
     yield start_rig

@@ -124,7 +124,7 @@ def test_commands_are_stamped_with_their_periods(rig: Any) -> None:
     assert (last.time_from_start.sec, last.time_from_start.nanosec) == (0, 20_000_000)
 
 
-def test_a_message_that_is_too_long_is_not_even_read(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_is_too_long_is_not_even_read(start: Start) -> None:
     rig = start(enable_on_activate=True)
     rig.wait_for_state("holding")
     rig.send(b"\0" * (MAX_CHUNK_BYTES + 1))
@@ -146,7 +146,7 @@ def test_stop_and_status_do_not_wait_for_a_chunk_to_be_read(start: Start, monkey
         return ActionChunk()
 
     monkeypatch.setattr(node, "read_chunk", read_slowly)
-    rig = start(enable_on_activate=True)
+    rig = start(threads=node.EXECUTOR_THREADS + 1, enable_on_activate=True)  # one for the client
     rig.wait_for_state("holding")
     try:
         rig.send_chunk(sequence=1)
