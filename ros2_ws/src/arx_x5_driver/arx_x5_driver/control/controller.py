@@ -21,13 +21,12 @@ from arx_x5_driver.control.feedback import Feedback
 from arx_x5_driver.control.state import ENABLED, RequestRefusedError, Snapshot, State
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.motion.home_move import HomeMove
-from arx_x5_driver.motion.latency import SlidingPercentile
 from arx_x5_driver.motion.motion import Motion
 from arx_x5_driver.motion.schedule import Schedule
 from arx_x5_driver.rules.divergence_guard import DivergenceGuard
 from arx_x5_driver.rules.rules import CHUNK_TIMEOUT, FEEDBACK_TIMEOUT, GUARD, NOT_ENABLED, STOP, RuleBook, Verdict
+from uva_node_utils.latency import LatencyWindow
 
-_DELAY_PERCENTILE = 95.0
 _DELAY_WINDOW = 50  # chunks
 _DELAY_WARM_UP = 3  # the first ones wait for compilation and caches
 _START_TOLERANCE_RAD = 0.05  # a joint measured this far beyond its limit is a calibration error, not noise
@@ -44,7 +43,7 @@ class Controller:
         self._motion = Motion(config.motion, kinematics, self._book)
         self._gate = ChunkGate(config.chunks, self._book)
         self._guard = DivergenceGuard(config.guard)
-        self._delay = SlidingPercentile(_DELAY_PERCENTILE, _DELAY_WINDOW, _DELAY_WARM_UP)
+        self._delay = LatencyWindow(_DELAY_WINDOW, _DELAY_WARM_UP)
         self._state = State.UNCONFIGURED
         self._reason = ""
         self._home: HomeMove | None = None
@@ -143,7 +142,7 @@ class Controller:
             self.reject(rejection, f"chunk {chunk.sequence}")
             raise
         if self._gate.accepted(chunk, now_s):
-            self._delay.restart()
+            self._delay.clear()
         self._delay.add(now_s - chunk.stamp_s)
         if self._state is not State.ACTIVE:
             self._guard.begin(now_s)
@@ -215,7 +214,7 @@ class Controller:
             steps_executed=self._motion.schedule.executed,
             steps_dropped=self._motion.schedule.dropped,
             steps_superseded=self._motion.schedule.superseded,
-            chunk_delay_s=self._delay.value,
+            chunk_delay_s=self._delay.p95,
             action_latency_s=self._motion.latency.seconds,
             divergence=self._guard.newest(now_s),
             rule_counts=self._book.as_dict(),
