@@ -21,6 +21,8 @@ def _action(name: str) -> Any:
 class RuleParameters:
     """The action of each rule; see `rules` for what they mean."""
 
+    rule_source: str = _action("source")
+    rule_message: str = _action("message")
     rule_empty: str = _action("empty")
     rule_length: str = _action("length")
     rule_not_finite: str = _action("not_finite")

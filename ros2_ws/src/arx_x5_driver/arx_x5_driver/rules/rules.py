@@ -20,6 +20,8 @@ REJECT = "reject"
 STOP = "stop"
 FAULT = "fault"
 
+MESSAGE = "message"
+SOURCE = "source"
 NOT_ENABLED = "not_enabled"
 EMPTY = "empty"
 LENGTH = "length"
@@ -81,6 +83,8 @@ _EITHER = (REJECT, CLIP, STOP)
 _LIMITED = (CLIP, REJECT, STOP)
 
 CHUNK_RULES = (
+    Rule(SOURCE, _REFUSED, "Chunks come from one publisher, until it has been silent for chunk_timeout_s."),
+    Rule(MESSAGE, _REFUSED, "A chunk's message can be read and has at most 256 steps and 32 KiB."),
     Rule(NOT_ENABLED, (REJECT,), "The driver must be enabled and not on its way home."),
     Rule(
         GUARD,
