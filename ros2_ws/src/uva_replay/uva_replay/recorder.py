@@ -47,8 +47,8 @@ class Recorder:
         node.create_timer(DISCOVERY_PERIOD_S, self._subscribe_to_new_topics)
 
     def silence_s(self, topic: str) -> float:
-        """Return how long nothing has come on a topic, infinite if never."""
-        received_s = self._received_s.get(topic)
+        """Return for how long [s] nothing has come on a topic, infinite if nothing ever came."""
+        received_s = self._received_s.get(self._node.resolve_topic_name(topic))
         return float("inf") if received_s is None else time.monotonic() - received_s
 
     def close(self) -> None:
