@@ -10,7 +10,7 @@ import numpy as np
 class LatencyWindow:
     """The newest `size` samples, in whatever unit they are given. May be used from several threads.
 
-    A sliding window, so that a slow first call is forgotten and does not count for ever.
+    The window slides, so that a slow first call does not count for ever.
     """
 
     def __init__(self, size: int = 100) -> None:
@@ -21,12 +21,12 @@ class LatencyWindow:
         return len(self._samples)
 
     def add(self, sample: float) -> None:
-        """Add a sample, and forget the oldest one of a full window."""
+        """Add a sample, and drop the oldest one of a full window."""
         with self._lock:
             self._samples.append(sample)
 
     def clear(self) -> None:
-        """Forget all samples."""
+        """Drop all samples."""
         with self._lock:
             self._samples.clear()
 
