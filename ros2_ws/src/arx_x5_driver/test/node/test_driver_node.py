@@ -35,7 +35,7 @@ def test_starts_stopped_and_publishes_what_it_measures(rig: Any) -> None:
     assert len(joints.velocity) == len(joints.effort) == 7
     assert rig.newest[PoseStamped].header.frame_id == "base_link"
     diagnostics = rig.newest[DiagnosticArray].status[0]
-    assert diagnostics.name == "arx_x5_driver: control loop"
+    assert diagnostics.name.endswith("/arx_x5_driver: control loop")
     # The same as in the status, by the same names.
     own = {"header", "reason", "limit_names", "limit_counts"}
     limits = {f"limit_{name}" for name in rig.newest[DriverStatus].limit_names}
