@@ -21,8 +21,9 @@ _DIFFERENCE_S = 1e-4  # over which velocities are taken; in it they change by le
 _ROUNDING = 1e-9
 POSITION_TOLERANCE_M = 0.003
 """How far beyond the limits that targets keep the stopping path may lead: joints move on arcs, targets on lines."""
-SPEED_TOLERANCE = 0.05
-"""The same for its speed, as a share."""
+SPEED_TOLERANCE = 0.04
+"""The same for its speed, as a share. Between two points of the path the speed is up to 2.6 % higher than at them, so
+that it exceeds its limit by less than 7 %."""
 
 
 class StoppingPathCheck:
@@ -91,5 +92,8 @@ def _points(brake: Brake) -> int:
 
 @cache
 def _samples(points: int) -> Samples:
-    """Where on the way to look: more closely at its begin, where speeds have their peaks."""
-    return Samples((np.arange(points) / (points - 1)) ** 2, _DIFFERENCE_S)
+    """Return the points to check: closer together at the beginning of the path, where speeds have their peaks.
+
+    The exponent makes the highest speed between points exceed that at the points least, of all that were tried.
+    """
+    return Samples((np.arange(points) / (points - 1)) ** 1.5, _DIFFERENCE_S)
