@@ -13,8 +13,9 @@ from safetensors import safe_open
 from uva_core.checkpoint import safetensors_file as checkpoint
 from uva_core.checkpoint.safetensors_file import CheckpointError
 from uva_core.modes import MaskMode
+from uva_core.official.importing.account import check_finite
 from uva_core.official.importing.command import main
-from uva_core.official.importing.convert import Options, check_finite, convert
+from uva_core.official.importing.convert import Options, convert
 from uva_core.official.importing.torch_file import TorchFile
 from uva_core.official.parity.case import Case, Row
 from uva_core.official.parity.network import NetworkCase

@@ -121,7 +121,7 @@ class NetworkCase:
         return z[:, self.case["probe/tokens"].long()]
 
     def _noise(self, *words: str) -> RowNoise:
-        """Recorded noise of a video head, for the whole batch."""
+        """Return recorded noise of a video head, for the whole batch."""
         start, steps = (self.case.find("noise/", *words, end) for end in ("init", "steps"))
         if start is None or steps is None:
             raise ValueError(f"{self.case.name} records no noise for {' '.join(words)}")
@@ -200,7 +200,7 @@ class NetworkCase:
                     yield f"{name}/{label}", self._chain(net, last.z, head_noise)
 
     def _chain(self, net: nn.Module, z: Tensor, noise: RowNoise, tokens: int = 12) -> Tensor:
-        """The sample after each step of the first probed tokens: (steps, B, 12, C)."""
+        """Return the sample after each step of the first probed tokens: (steps, B, 12, C)."""
         chosen = torch.zeros(z.shape[:2], dtype=torch.bool)
         probed = self.case["probe/tokens"].long()[:tokens]
         chosen[:, probed] = True
@@ -218,7 +218,7 @@ class NetworkCase:
         return torch.stack(chain).unflatten(1, (self.batch, -1))
 
     def _heads(self) -> Results:
-        """The head networks by themselves: one call, one reverse step from given states, guidance."""
+        """Compute the head networks alone: one call, one reverse step from given states, guidance."""
         case, model = self.case, self.model
         nets = {"video": (model.video_head.net, self.video_scheduler)}
         if self.config.wrist_future:
