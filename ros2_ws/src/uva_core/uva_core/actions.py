@@ -5,8 +5,8 @@
     task units <── from_model ── action space of the model <── normalizer ── network
 
 `relative_pose`: EEF targets relative to the EEF pose at the newest observation, one base pose for the whole chunk,
-because a chunk that is re-anchored step by step drifts (UMI's `relative`, Chi et al. 2024). `absolute_pose`: EEF targets
-in the base frame. `vector`: any other numbers, as they are.
+because a chunk that is re-anchored step by step drifts (UMI's `relative`, Chi et al. 2024).
+`absolute_pose`: EEF targets in the base frame. `vector`: any other numbers, as they are.
 """
 
 from __future__ import annotations

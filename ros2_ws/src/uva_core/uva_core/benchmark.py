@@ -31,7 +31,7 @@ from uva_core.policy.policy import UvaPolicy
 from uva_core.serialization import from_dict
 
 Job = Callable[[int], dict[str, float]]
-"""Runs one prediction with this seed and returns seconds by stage."""
+"""Run one prediction with this seed, and return seconds by stage."""
 
 
 def jobs(policy: UvaPolicy, sampling: SamplingConfig) -> dict[MaskMode, Job]:

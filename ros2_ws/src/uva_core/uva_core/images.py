@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from uva_core.devices import to_host
+
 RESIZE_MODES = ("bilinear", "area")
 
 
@@ -94,4 +96,4 @@ def cover(images: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 def to_uint8(x: Tensor) -> NDArray[np.uint8]:
     """Tokenizer output (..., 3, S, S) in [-1, 1] -> (..., S, S, 3) uint8 RGB."""
     pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return np.asarray(pixels.movedim(-3, -1).cpu().numpy())
+    return to_host(pixels.movedim(-3, -1))

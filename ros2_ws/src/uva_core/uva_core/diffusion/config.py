@@ -1,29 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""How chunks and frames are denoised at inference."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 SAMPLERS = ("ddpm", "ddim", "dpmsolver++")
-
-
 MIN_STEPS, MAX_STEPS = 2, 1000  # of denoising
 
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How chunks and frames are denoised at inference."""
+    """Sampler, steps and temperatures of the heads."""
 
     sampler: str = "ddpm"  # ddpm | ddim | dpmsolver++
     action_steps: int = 16
     action_temperature: float = 0.95
     video_steps: int = 16
     video_temperature: float = 0.95
-    video_clip: float = (
-        0.0  # keeps predicted latents in [-clip, clip]; 0: no limit, as published. The first of few steps
-    )
-    # divides by 5e-5, which a briefly trained network does not survive without
+    # Keeps predicted latents in [-clip, clip]; 0: no limit, as published. The first of few steps divides by 5e-5,
+    # which a briefly trained network does not survive without.
+    video_clip: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject samplers and step counts that diffusers would refuse later."""

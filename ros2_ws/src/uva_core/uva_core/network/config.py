@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Sizes of the network and of the tokenizer. Defaults are the published ones."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ class ModelConfig:
 
     @property
     def tokens_per_frame(self) -> int:
-        """N of the paper."""
+        """Spatial positions of a frame, N in the paper."""
         return self.grid**2
 
     @property
     def sequence_length(self) -> int:
-        """h * N: length of the video part of the sequence."""
+        """Length of the video part of the sequence, h * N."""
         return self.frames * self.tokens_per_frame
 
     @property

@@ -33,10 +33,10 @@ def random_mask_ratios(
     return ratios.clamp(MASK_RATIO_MIN, 1.0).float()
 
 
-def mask_from_order(orders: Tensor, counts: Tensor) -> Tensor:
-    """Mask the first `counts[b]` positions of each order. (B, N), (B,) -> (B, N) bool, True = masked."""
+def mask_from_order(orders: Tensor, counts: Tensor | int) -> Tensor:
+    """Mask the first positions of each order: `counts[b]`, or the same number in all. (B, N) -> (B, N) bool."""
     rank = orders.argsort(dim=1)
-    return rank < counts[:, None]
+    return rank < (counts if isinstance(counts, int) else counts[:, None])
 
 
 def training_mask(orders: Tensor, ratios: Tensor) -> Tensor:

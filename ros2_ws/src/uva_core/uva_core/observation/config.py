@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How stamped sensor data becomes model input: rates, frames, spaces of states and actions."""
+"""Rates, frame times, and the spaces of states and actions."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ class ObservationConfig:
         return float(self.frame_times_s[-1])
 
     def action_offsets(self, steps: int) -> NDArray[np.int64]:
-        """(steps,) when each action of a chunk is to be reached, in steps after the newest observation."""
+        """Return when each action of a chunk is to be reached, in steps after the newest observation (steps,)."""
         return self.first_action_step + np.arange(steps)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from uva_core.modes import RULES, MaskMode
+from uva_core.network.inputs import ModelInputs
 from uva_core.network.masking import training_mask
-from uva_core.network.model import ModelInputs
 from uva_core.training.batch import TrainingBatch, TrainingDraw
 
 

@@ -6,18 +6,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
-from uva_core.diffusion.denoising import ddpm_step, sample
-from uva_core.diffusion.schedule import make_scheduler
+from uva_core.diffusion.denoising import reverse_step, sample
+from uva_core.diffusion.schedule import Schedule, make_schedule
 from uva_core.diffusion.training import TrainingDiffusion, TrainingTerms
 from uva_core.modes import RULES, MaskMode
-from uva_core.network.model import ModelInputs, Uva
+from uva_core.network.inputs import ModelInputs
+from uva_core.network.model import Uva
 from uva_core.official import names as official
 from uva_core.official.parity.case import Case
 from uva_core.policy.generation import generate_video, sample_sequence
-from uva_core.policy.noise import RowNoise
+from uva_core.policy.noise import RowNoise, take
 from uva_core.training.batch import RowDraw, TrainingBatch, TrainingDraw
 from uva_core.training.losses import Losses, training_losses
 
@@ -47,10 +47,8 @@ class NetworkCase:
         self.temperature: float = sampling["temperature"]
         self.iterations: list[int] = sampling["generation_iterations"]
         steps = self.config.train_timesteps
-        self.video_scheduler = make_scheduler("ddpm", steps, len(sampling["video_timesteps_in_order_taken"]))
-        self.action_scheduler = make_scheduler(
-            "ddpm", steps, len(sampling["action_timesteps_in_order_taken"]), clip=1.0
-        )
+        self.video_schedule = make_schedule("ddpm", steps, len(sampling["video_timesteps_in_order_taken"]))
+        self.action_schedule = make_schedule("ddpm", steps, len(sampling["action_timesteps_in_order_taken"]), clip=1.0)
 
     def results(self) -> Results:
         """Compute everything that such a case can record."""
@@ -129,7 +127,7 @@ class NetworkCase:
 
     def _sample_actions(self, z: Tensor, iteration: int, temperature: float) -> Tensor:
         noise = self._action_noise(iteration)
-        return sample_sequence(self.model.action_head, z, self.action_scheduler, noise, temperature)
+        return sample_sequence(self.model.action_head, z, self.action_schedule, noise, temperature)
 
     def _actions(self, mode: MaskMode) -> Results:
         if self.config.action_head is None:
@@ -140,12 +138,12 @@ class NetworkCase:
         yield f"{name}/actions", self._sample_actions(z, 0, self.temperature)
         yield f"{name}/actions_temperature_1", self._sample_actions(z, 0, 1.0)
         noise, chain = self._action_noise(0), list[Tensor]()
-        start, steps = noise.rows(torch.ones(noise.start.shape[:2], dtype=torch.bool))
+        start, steps = noise.flat()
         sample(
             head.net,
             condition.flatten(0, 1),
             start,
-            self.action_scheduler,
+            self.action_schedule,
             temperature=self.temperature,
             step_noise=steps,
             chain=chain,
@@ -161,7 +159,7 @@ class NetworkCase:
         wrist = self._noise("wrist") if self.config.wrist_future else None
         steps = list(
             generate_video(
-                self.model, self.inputs(mode), self.video_scheduler, noise, self.temperature, orders, iterations, wrist
+                self.model, self.inputs(mode), self.video_schedule, noise, self.temperature, orders, iterations, wrist
             )
         )
         last = steps[-1]
@@ -186,16 +184,14 @@ class NetworkCase:
 
     def _chain(self, net: nn.Module, z: Tensor, noise: RowNoise, tokens: int = 12) -> Tensor:
         """The sample after each step of the first probed tokens: (steps, B, 12, C)."""
-        chosen = torch.zeros(z.shape[:2], dtype=torch.bool)
-        probed = self.case["probe/tokens"].long()[:tokens]
-        chosen[:, probed] = True
-        start, step_noise = noise.rows(chosen)
+        chosen = self.case["probe/tokens"].long()[:tokens].sort().values.expand(len(z), -1)
+        start, step_noise = noise.at(chosen)
         chain: list[Tensor] = []
         sample(
             net,
-            z[chosen],
+            take(z, chosen),
             start,
-            self.video_scheduler,
+            self.video_schedule,
             temperature=self.temperature,
             step_noise=step_noise,
             chain=chain,
@@ -205,46 +201,47 @@ class NetworkCase:
     def _heads(self) -> Results:
         """The head networks by themselves: one call, one reverse step from given states, guidance."""
         case, model = self.case, self.model
-        nets = {"video": (model.video_head.net, self.video_scheduler)}
+        nets = {"video": (model.video_head.net, self.video_schedule)}
         if self.config.wrist_future:
-            nets |= {name: (model.wrist_video_head.net, self.video_scheduler) for name in WRIST_NAMES}
+            nets |= {name: (model.wrist_video_head.net, self.video_schedule) for name in WRIST_NAMES}
         if self.config.action_head:
-            nets["action"] = (model.action_head.net, self.action_scheduler)
+            nets["action"] = (model.action_head.net, self.action_schedule)
         if self.config.proprioception_target_dim:
-            nets["proprio"] = (model.proprioception_head.net, self.action_scheduler)
-        for name, (net, scheduler) in nets.items():
+            nets["proprio"] = (model.proprioception_head.net, self.action_schedule)
+        for name, (net, schedule) in nets.items():
             given = f"heads/{name}_net"
             if f"{given}/x" in case:
                 condition = case[f"{given}/c"]
                 yield f"{given}/out", net(case[f"{given}/x"], case[f"{given}/t"], condition)
             if f"heads/{name}_step/x_t" in case:
-                yield f"heads/{name}_step/x_prev", self._single_steps(f"heads/{name}_step", net, condition, scheduler)
+                yield f"heads/{name}_step/x_prev", self._single_steps(f"heads/{name}_step", net, condition, schedule)
             for guided in (n for n in case.tensors if n.startswith(f"heads/{name}_cfg") and n.endswith("/z")):
-                yield guided[:-1] + "out", self._guided(guided[:-2], net, scheduler)
+                yield guided[:-1] + "out", self._guided(guided[:-2], net, schedule)
         if "heads/proprio_sample/noise_init" in case:
             noise = RowNoise(
                 case["heads/proprio_sample/noise_init"], case["heads/proprio_sample/noise_steps"].transpose(0, 1)
             )
             z = self.z[MaskMode.POLICY]
-            states = sample_sequence(model.proprioception_head, z, self.action_scheduler, noise, self.temperature)
+            states = sample_sequence(model.proprioception_head, z, self.action_schedule, noise, self.temperature)
             yield "heads/proprio_sample/out", states
 
-    def _single_steps(self, name: str, net: nn.Module, condition: Tensor, scheduler: DDPMScheduler) -> Tensor:
+    def _single_steps(self, name: str, net: nn.Module, condition: Tensor, schedule: Schedule) -> Tensor:
         """One reverse step from each recorded state; the first axis counts from the last step taken."""
         states, noise = self.case[f"{name}/x_t"], self.case[f"{name}/noise"]
         results = []
-        for t, x, n in zip(scheduler.timesteps.flip(0).tolist(), states, noise, strict=True):
-            output = net(x, torch.full((len(x),), t), condition[: len(x)])
-            results.append(ddpm_step(scheduler, output, t, x, n, self.temperature))
+        for step, x, n in zip(schedule.steps[::-1], states, noise, strict=True):
+            output = net(x, torch.full((len(x),), step.timestep), condition[: len(x)])
+            rows, _ = reverse_step(step, output, x, clip=schedule.clip, noise=n, temperature=self.temperature)
+            results.append(rows)
         return torch.stack(results)
 
-    def _guided(self, name: str, net: nn.Module, scheduler: DDPMScheduler) -> Tensor:
+    def _guided(self, name: str, net: nn.Module, schedule: Schedule) -> Tensor:
         scale = float(name.rsplit("cfg", 1)[1])
         return sample(
             net,
             self.case[f"{name}/z"],
             torch.cat([self.case[f"{name}/noise_init"]] * 2),
-            scheduler,
+            schedule,
             temperature=self.temperature,
             step_noise=self.case[f"{name}/noise_steps"],
             guidance=scale,

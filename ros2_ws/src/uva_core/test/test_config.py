@@ -8,22 +8,11 @@ import torch
 
 from uva_core import presets
 from uva_core.config import UvaConfig
-from uva_core.modes import RULES, MaskMode
 from uva_core.network.config import ModelConfig
+from uva_core.observation.config import ObservationConfig
 from uva_core.policy.policy import UvaPolicy
 from uva_core.serialization import from_dict, to_dict
 from uva_core.training.recipes import TokenizerRecipe, UvaRecipe
-
-
-def test_every_mode_has_a_rule_and_parses_from_its_value():
-    for mode in MaskMode:
-        assert MaskMode.parse(mode.value) is mode
-        assert RULES[mode].decodes_video or RULES[mode].decodes_actions
-
-
-def test_an_unknown_mode_lists_the_known_ones():
-    with pytest.raises(ValueError, match="unknown mask mode 'dream'.*policy, video, forward_dynamics"):
-        MaskMode.parse("dream")
 
 
 def test_a_config_survives_the_way_through_plain_values():
@@ -59,6 +48,15 @@ def test_an_unknown_preset_or_field_is_named():
         presets.load("huge")
     with pytest.raises(ValueError, match="ModelConfig has no field widht"):
         from_dict(UvaConfig, {"model": {"widht": 3}})
+
+
+def test_strides_and_times_follow_from_the_frame_offsets():
+    config = ObservationConfig(rate_hz=10.0, frame_offsets=(-9, -5, -3, 0), first_action_step=2)
+    assert config.frame_stride == 3
+    assert config.future_offsets.tolist() == [3, 6, 9, 12]
+    assert config.frame_times_s == pytest.approx([0.3, 0.6, 0.9, 1.2])
+    assert (config.history_s, config.horizon_s) == pytest.approx((0.9, 1.2))
+    assert config.action_offsets(3).tolist() == [2, 3, 4]
 
 
 @pytest.mark.parametrize(
