@@ -19,7 +19,7 @@ def test_an_untrained_policy_has_the_tokenizer_and_scales_the_windows_to_one(dem
     for name, values in tiny_policy.tokenizer.state_dict().items():
         assert torch.equal(policy.tokenizer.state_dict()[name], values)
     x = policy.action_normalizer.normalize(windows.actions)[..., 0]
-    assert (x.min(), x.max()) == (-1, 1)
+    assert (x.min().item(), x.max().item()) == pytest.approx((-1, 1))
     width = policy.action_normalizer.normalize(windows.actions)[..., 9]
     assert width.abs().max() < 1e-6, "a constant is not blown up"
     assert policy.proprioception_normalizer.normalize(windows.proprioception)[..., 0].max() == pytest.approx(1)

@@ -41,7 +41,7 @@ def test_latents_are_encoded_once_and_again_when_data_or_tokenizer_are_others(
 
 
 def test_a_wrist_camera_is_encoded_where_the_model_sees_one(tmp_path, demonstrations, make_data):
-    demonstrations.wrist_images = demonstrations.images[::-1]
+    demonstrations.wrist_images = demonstrations.images[::-1].copy()
     policy, _ = make_data(RECIPE, wrist_history=True)
     latents = cached_latents(policy, demonstrations, tmp_path / "latents.safetensors")
     torch.testing.assert_close(latents["wrist_mean"].flip(0), latents["mean"], atol=1e-4, rtol=1e-4)
@@ -74,7 +74,7 @@ def test_each_use_of_a_frame_is_a_fresh_sample_of_its_posterior(make_data):
 
 
 def test_a_batch_carries_all_that_the_model_is_given(demonstrations, make_data):
-    demonstrations.wrist_images = demonstrations.images[::-1]
+    demonstrations.wrist_images = demonstrations.images[::-1].copy()
     demonstrations.text = np.eye(2, 8)
     policy, data = make_data(
         UvaRecipe(windows={"video": 1}), past_actions=True, wrist_history=True, wrist_future=True, text_dim=8
