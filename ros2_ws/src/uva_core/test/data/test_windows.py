@@ -68,9 +68,7 @@ def test_robot_states_are_the_history_of_the_pose(cut):
 
 def test_states_of_another_kind_are_the_last_steps_in_a_row(cut, demonstrations):
     demonstrations.state = np.stack([np.arange(50.0), np.zeros(50)], axis=1)
-    windows = cut(
-        model={"proprioception_dim": 2, "proprioception_steps": 16}, observation={"state_space": "vector"}
-    )
+    windows = cut(model={"proprioception_dim": 2, "proprioception_steps": 16}, observation={"state_space": "vector"})
     assert windows.proprioception[40, :, 0].tolist() == list(range(25, 41))
     assert windows.proprioception[22, :, 0].tolist() == [20] * 14 + [21, 22]
 

@@ -7,7 +7,7 @@ import torch
 from uva_core.policy.policy import UvaPolicy
 from uva_core.training.recipes import UvaRecipe
 from uva_core.training.run_state import run_identity
-from uva_core.training.trainer import POLICY_FILE, train
+from uva_core.training.trainer import POLICY_FILE, RunOptions, train
 
 RECIPE = UvaRecipe(
     steps=12, learning_rate=3e-3, warmup_steps=2, normalizer_minimum_range=0.1, windows={"policy": 2, "video": 2}
@@ -33,7 +33,7 @@ def run(make_data):
             return draw(modes)
 
         data.batch = batch
-        train(policy, data, recipe, folder, save_every=5, stop_at=stop_at, resume=resume)
+        train(policy, data, recipe, folder, RunOptions(precision="no", save_every=5, stop_at=stop_at, resume=resume))
         return len(calls), UvaPolicy.load(folder / POLICY_FILE)
 
     return run

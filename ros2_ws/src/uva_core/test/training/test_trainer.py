@@ -9,6 +9,8 @@ from uva_core.policy.policy import UvaPolicy
 from uva_core.training import trainer
 from uva_core.training.recipes import UvaRecipe
 
+OPTIONS = trainer.RunOptions(precision="no", save_every=20)
+
 
 def test_training_lowers_the_loss(tmp_path, make_data):
     recipe = UvaRecipe(
@@ -20,7 +22,7 @@ def test_training_lowers_the_loss(tmp_path, make_data):
     )
     policy, data = make_data(recipe)
     untrained, _ = make_data(recipe)
-    trainer.train(policy, data, recipe, tmp_path / "run", save_every=20)
+    trainer.train(policy, data, recipe, tmp_path / "run", OPTIONS)
     first, *_ = (tmp_path / "run" / trainer.LOG_FILE).read_text().splitlines()
     assert json.loads(first)["step"] == 0
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["steps"] == 30
@@ -41,14 +43,21 @@ def test_a_model_that_is_given_past_actions_learns_from_them(tmp_path, make_data
     recipe = UvaRecipe(steps=2, learning_rate=1e-3, warmup_steps=0, windows={mode: 4})
     policy, data = make_data(recipe, past_actions=True, past_action_dropout=0.0)
     before = policy.model.past_action_proj.weight.clone()
-    trainer.train(policy, data, recipe, tmp_path)
+    trainer.train(policy, data, recipe, tmp_path, OPTIONS)
     assert not torch.equal(policy.model.past_action_proj.weight, before)
 
 
-def test_a_recipe_that_trains_nothing_is_refused(tmp_path, make_data):
+@pytest.mark.parametrize("recipe", [UvaRecipe(windows={"policy": 0}), UvaRecipe(steps=-5, windows={"policy": 1})])
+def test_a_recipe_that_trains_nothing_is_refused(tmp_path, make_data, recipe):
     policy, data = make_data(UvaRecipe(windows={"policy": 1}))
-    with pytest.raises(ValueError, match="the recipe trains no mode"):
-        trainer.train(policy, data, UvaRecipe(windows={"policy": 0}), tmp_path)
+    with pytest.raises(ValueError, match="nothing to train: .* steps, windows of a step by mode: {'policy'"):
+        trainer.train(policy, data, recipe, tmp_path, OPTIONS)
+
+
+@pytest.mark.parametrize("options", [{"save_every": 0}, {"stop_at": 0}, {"stop_at": -3}])
+def test_steps_between_checkpoints_and_to_the_end_are_at_least_one(options):
+    with pytest.raises(ValueError, match="must be 1 or more steps"):
+        trainer.RunOptions(**options)
 
 
 def test_matrices_are_decayed_and_nothing_else(tiny_config):

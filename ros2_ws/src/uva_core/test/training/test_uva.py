@@ -59,15 +59,21 @@ def test_fine_tuning_starts_from_a_checkpoint_and_keeps_its_tokenizer(
         ({}, ["--data", "nothing.zarr"], "no demonstrations at nothing.zarr"),
         ({}, [], "no checkpoint at"),
         ({"wrist_history": True}, [], "the model sees a wrist camera, and the data has no frames of one"),
-        ({"past_actions": 1}, ["--init", "nothing.safetensors"], "no checkpoint at nothing.safetensors"),
+        ({}, ["--save-every", "0"], "save_every 0 and stop_at None must be 1 or more steps"),
+        ({}, ["--steps", "0", "--init", "START"], "nothing to train: 0 steps"),
+        ({}, ["--init", "nothing.safetensors"], "no checkpoint at nothing.safetensors"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_one_line(
-    tmp_path, umi_zarr_path, preset, command, capsys, model, arguments, message
+    tmp_path, tiny_policy, umi_zarr_path, preset, command, capsys, model, arguments, message
 ):
+    start = tmp_path / "start.safetensors"
+    tiny_policy.save(start)
+    arguments = [start if argument == "START" else argument for argument in arguments]
     preset["config"]["model"] |= model
     with pytest.raises(SystemExit) as stop:
         command("--data", umi_zarr_path, "--out", tmp_path / "run", *arguments)
     assert stop.value.code == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
+    *progress, line = capsys.readouterr().err.strip().splitlines()
     assert message in line
+    assert not any("Traceback" in other for other in progress)
