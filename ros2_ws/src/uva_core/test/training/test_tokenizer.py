@@ -54,8 +54,8 @@ def command(monkeypatch, tmp_path, tiny_config):
     preset = {"config": to_dict(config), "tokenizer_training": dataclasses.asdict(RECIPE)}
     monkeypatch.setattr(training.presets, "load", lambda name: preset)
 
-    def command(data):
-        monkeypatch.setattr("sys.argv", ["tokenizer", "--data", str(data), "--out", str(tmp_path / "run")])
+    def command(data, *arguments):
+        monkeypatch.setattr("sys.argv", ["tokenizer", "--data", str(data), "--out", str(tmp_path / "run"), *arguments])
         training.main()
         return tmp_path / "run"
 
@@ -73,6 +73,9 @@ def test_data_that_cannot_train_it_is_refused_in_one_line(command, tmp_path, cap
         command(tmp_path / "nothing.zarr")
     assert stop.value.code == 2
     assert "no demonstrations at" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command(tmp_path / "nothing.zarr", "--steps", "0")
+    assert "nothing to train: 0 steps of 4 frames" in capsys.readouterr().err
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         training.load(tmp_path)
 
