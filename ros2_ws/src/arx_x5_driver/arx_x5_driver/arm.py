@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+
+from arx_x5_driver.array import Array
 
 JOINT_COUNT = 6
 """Revolute joints of the arm; the gripper comes on top."""
@@ -42,9 +43,9 @@ class ArmState:
     """
 
     stamp_s: float
-    position: NDArray[np.float64]
-    velocity: NDArray[np.float64]
-    effort: NDArray[np.float64]
+    position: Array
+    velocity: Array
+    effort: Array
     gripper_width: float
     gripper_velocity: float
     gripper_effort: float
@@ -63,11 +64,11 @@ class ArmCommand:
         gripper_acceleration: of the opening [m/s^2].
     """
 
-    position: NDArray[np.float64]
-    velocity: NDArray[np.float64]
+    position: Array
+    velocity: Array
     gripper_width: float
     gripper_velocity: float = 0.0
-    acceleration: NDArray[np.float64] = field(default_factory=lambda: np.zeros(JOINT_COUNT))
+    acceleration: Array = field(default_factory=lambda: np.zeros(JOINT_COUNT))
     gripper_acceleration: float = 0.0
 
     @property

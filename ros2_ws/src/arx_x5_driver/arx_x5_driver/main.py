@@ -7,8 +7,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from rclpy.executors import MultiThreadedExecutor
+
 from arx_x5_driver.control.rate import make_realtime
-from arx_x5_driver.node import ArxX5Driver
+from arx_x5_driver.node import EXECUTOR_THREADS, ArxX5Driver
 from uva_node_utils.lifecycle import run
 
 SWITCH_INTERVAL_S = 0.0001
@@ -28,10 +30,11 @@ def main() -> None:
     """Run the driver until SIGINT or SIGTERM."""
     os.environ.setdefault(*PUBLICATION_MODE)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    run(_make_node)
+    run(make_node, executor_factory=lambda: MultiThreadedExecutor(num_threads=EXECUTOR_THREADS))
 
 
-def _make_node() -> ArxX5Driver:
+def make_node() -> ArxX5Driver:
+    """Return the node, in a process that is set up for its control loop."""
     node = ArxX5Driver()
     gc.freeze()  # what is here stays: collections that look through all of it would hold up the loop
     if node.realtime_priority:

@@ -13,20 +13,51 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from arx_x5_driver.arm import JOINT_COUNT, ArmCommand, ArmState
-from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.chunk import Chunk, ChunkRejectedError
 from arx_x5_driver.control.rate import RateStatistics
 from arx_x5_driver.control.state import Snapshot
 from arx_x5_driver.geometry.se3 import Pose
+from arx_x5_driver.rules.rules import MESSAGE
 from uva_msgs.msg import ActionChunk, DriverStatus
 from uva_node_utils.time import duration_to_seconds, seconds_to_duration, stamp_to_seconds
 
 JOINT_NAMES = [*(f"joint{i + 1}" for i in range(JOINT_COUNT)), "gripper"]
 
+MAX_CHUNK_BYTES = 128 * ActionChunk.MAX_STEPS
+"""A step takes 72 bytes; the rest is for names. A message that is longer is not even read."""
+
 _NS_PER_S = 1_000_000_000
+_LAST_NS = 2**31 * _NS_PER_S - 1  # what a stamp can hold
+_LONGEST_TEXT = 100
+
+
+def shown(text: str) -> str:
+    """Return text from outside as it may be logged and published: cut, and without control characters."""
+    cut = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
+
+
+def read_chunk(data: bytes) -> ActionChunk:
+    """Return the message that was received as these bytes.
+
+    Raises:
+        ChunkRejectedError: They are too many, or are no message. The middleware itself enforces no bound.
+    """
+    if len(data) > MAX_CHUNK_BYTES:
+        raise ChunkRejectedError(MESSAGE, f"it has {len(data)} bytes, limit {MAX_CHUNK_BYTES}")
+    try:
+        message = deserialize_message(data, ActionChunk)
+    except RuntimeError as error:
+        raise ChunkRejectedError(MESSAGE, f"its {len(data)} bytes are no ActionChunk") from error
+    steps = max(len(message.time_from_start), len(message.poses), len(message.gripper_width))
+    if steps > ActionChunk.MAX_STEPS:
+        raise ChunkRejectedError(MESSAGE, f"it has {steps} steps, limit {ActionChunk.MAX_STEPS}")
+    return message
 
 
 def chunk_from_message(message: ActionChunk, now_s: float, ros_now_s: float) -> Chunk:
@@ -42,7 +73,7 @@ def chunk_from_message(message: ActionChunk, now_s: float, ros_now_s: float) -> 
     rotations = [p.orientation for p in message.poses]
     return Chunk(
         sequence=message.sequence,
-        frame=message.header.frame_id,
+        frame=shown(message.header.frame_id),
         stamp_s=stamp_s,
         times_s=np.array([stamp_s + duration_to_seconds(duration) for duration in message.time_from_start]),
         positions=np.array(positions),
@@ -134,4 +165,5 @@ def _joined(joints: np.ndarray, gripper: float) -> array[float]:
 
 
 def _set_stamp(stamp: Time, nanoseconds: int) -> None:
-    stamp.sec, stamp.nanosec = divmod(nanoseconds, _NS_PER_S)
+    # A simulation's clock may be at 0, or anywhere.
+    stamp.sec, stamp.nanosec = divmod(min(max(nanoseconds, 0), _LAST_NS), _NS_PER_S)

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from uva_experiments.corrections import TAKE_OVER_STEPS, record_corrections
 
 from arx_x5_sim.collection.collect import collect, main
 from arx_x5_sim.collection.episodes import STILL_STEPS
@@ -15,6 +14,7 @@ from uva_core.actions import ActionSequence
 from uva_core.observation.buffer import ObservationBuffer
 from uva_core.observation.config import ObservationConfig
 from uva_core.policy.predictions import ActionPrediction
+from uva_experiments.corrections import TAKE_OVER_STEPS, record_corrections
 
 
 class IdlePolicy:

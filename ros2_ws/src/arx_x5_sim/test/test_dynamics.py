@@ -3,7 +3,6 @@
 
 import numpy as np
 import pytest
-from uva_experiments.dynamics import STRIDE_STEPS, cut, forward_errors, inverse_errors, moved_to
 
 from arx_x5_sim.collection.episodes import Episode, Kind
 from uva_core import presets
@@ -12,6 +11,7 @@ from uva_core.config import UvaConfig
 from uva_core.policy.policy import UvaPolicy
 from uva_core.policy.predictions import ActionPrediction, VideoPrediction
 from uva_core.serialization import from_dict
+from uva_experiments.dynamics import STRIDE_STEPS, cut, forward_errors, inverse_errors, moved_to
 
 STEPS = 30
 

@@ -6,8 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from uva_experiments.pushing import failures, parse_seeds, success, table
-from uva_experiments.uva_actor import UvaActor
 
 from arx_x5_sim.tasks.cartesian_env import Observation, PushEnv
 from arx_x5_sim.tasks.push.block_readout import BlockReadout
@@ -18,6 +16,8 @@ from uva_core.observation.buffer import ObservationBuffer
 from uva_core.observation.config import ObservationConfig
 from uva_core.policy.predictions import ActionPrediction
 from uva_core.poses import encode
+from uva_experiments.pushing import failures, parse_seeds, success, table
+from uva_experiments.uva_actor import UvaActor
 
 
 def halved(images):

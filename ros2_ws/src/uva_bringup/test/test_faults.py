@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+
 from uva_experiments.driver.faults.commands import Command, Limits, Use, rest_after, use_of
 
 PERIOD_S = 0.005

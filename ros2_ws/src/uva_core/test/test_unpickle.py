@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 
 from uva_core.checkpoint.safetensors_file import CheckpointError
 from uva_core.official.importing.hydra_config import HydraConfig
+from uva_core.official.importing.objects import StoredTensor
 from uva_core.official.importing.torch_file import TorchFile
-from uva_core.official.importing.unpickle import StoredTensor
 
 
 def torch_zip(path, data_pkl: bytes, **entries: bytes):

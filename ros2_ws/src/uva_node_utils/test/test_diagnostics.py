@@ -34,7 +34,8 @@ def test_a_report_arrives(context, executor):
         if len(received) == 2:
             break
     (status,) = received[0].status
-    assert status.name == "reporter: inference"
+    assert status.name == "robot/reporter: inference"
+    assert status.hardware_id == "robot/reporter"
     assert status.message == "slow"
     assert [(pair.key, pair.value) for pair in status.values] == [("rate_hz", "9.5"), ("chunks", "3")]
     assert received[0].header.stamp.sec > 0

@@ -75,11 +75,11 @@ run(factory, executor_factory=executor)
 def start(tmp_path: Path):
     processes = []
 
-    def start(*args: str) -> subprocess.Popen:
+    def start(*args: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen:
         path = tmp_path / "program.py"
         path.write_text(PROGRAM)
         process = subprocess.Popen(
-            [sys.executable, str(path), *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*launcher, sys.executable, str(path), *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         processes.append(process)
         return process
@@ -106,6 +106,17 @@ def test_a_signal_winds_the_node_down(start, signum, arg):
     assert out == "deactivated\ncleaned up\n"
     assert err == ""
     assert process.returncode == 0
+
+
+def test_the_end_of_its_launcher_winds_the_node_down_if_the_environment_says_so(start, monkeypatch):
+    monkeypatch.setenv("UVA_DIE_WITH_PARENT", "1")
+    launcher = "import subprocess, sys; subprocess.call(sys.argv[1:])"
+    process = start(launcher=(sys.executable, "-c", launcher))
+    read_until_active(process)
+    process.kill()
+    out, err = process.communicate(timeout=10)
+    assert out == "deactivated\ncleaned up\n"
+    assert err == ""
 
 
 def test_threads_have_come_to_rest_when_the_node_is_wound_down(start):

@@ -11,6 +11,7 @@ from rclpy.node import Node
 
 from uva_node_utils.latency import LatencyWindow
 from uva_node_utils.timers import steady_timer
+from uva_node_utils.topics import DIAGNOSTICS
 
 __all__ = ["DiagnosticsPublisher", "LatencyWindow", "Report", "format_value"]
 
@@ -19,23 +20,24 @@ Report = tuple[bytes, str, Mapping[str, Any]]
 
 
 class DiagnosticsPublisher:
-    """Asks `report` every `period_s` and publishes the answer as the status "<node>: <name>".
+    """Publishes what `report` returns as the status "<node>: <name>", every `period_s`.
 
-    It publishes whatever the life cycle state of the node is.
+    <node> is the node's name with its namespace, as in "cell1/arx_x5_driver: control loop": two arms, and any two
+    nodes of one name, have a status each. It is published whatever the life cycle state of the node is.
     """
 
     def __init__(self, node: Node, name: str, report: Callable[[], Report], period_s: float = 1.0) -> None:
         self._node = node
-        self._name = f"{node.get_name()}: {name}"
+        self._node_name = node.get_fully_qualified_name().lstrip("/")
+        self._name = f"{self._node_name}: {name}"
         self._report = report
-        # Absolute, as all tools expect it, whatever the namespace of the node.
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
         self._timer = steady_timer(node, period_s, self.publish)
 
     def publish(self) -> None:
         """Publish now."""
         level, message, values = self._report()
-        status = DiagnosticStatus(level=level, name=self._name, message=message, hardware_id=self._node.get_name())
+        status = DiagnosticStatus(level=level, name=self._name, message=message, hardware_id=self._node_name)
         status.values = [KeyValue(key=key, value=format_value(value)) for key, value in values.items()]
         array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()

@@ -13,18 +13,21 @@ from types import FrameType
 from typing import Any
 
 import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rosgraph_msgs.msg import Clock
 
 from uva_node_utils.errors import StartupError
+from uva_node_utils.process import prepare_process
 from uva_node_utils.timers import steady_timer
 
 __all__ = ["AutostartLifecycleNode", "StartupError", "run"]
 
-# How often `run` looks whether a signal has come. Callbacks do not wait for it.
+# How often `run` checks whether a signal has come. Callbacks do not wait for it.
 _SIGNAL_POLL_S = 0.1
 
 # The state after each transition that succeeds.
@@ -42,8 +45,8 @@ class AutostartLifecycleNode(LifecycleNode):
     """A lifecycle node that configures and activates itself once it is spun, unless `autostart` is false.
 
     Subclasses override on_configure, on_activate, on_deactivate and on_cleanup as in any lifecycle node, and
-    raise StartupError where something is wrong that the user can mend. rclpy on its own drops exceptions of
-    transitions without a word; here a StartupError is logged as one line and makes the transition fail, and
+    raise StartupError where something is wrong that the user can correct. rclpy on its own drops exceptions of
+    transitions without a message; here a StartupError is logged as one line and makes the transition fail, and
     any other exception is logged with its traceback.
     """
 
@@ -57,8 +60,16 @@ class AutostartLifecycleNode(LifecycleNode):
         self._startup_error: StartupError | None = None
         super().__init__(node_name, **kwargs)
         self._autostart_timer = None
-        if self.declare_parameter("autostart", True).value:
+        descriptor = ParameterDescriptor(
+            description="Whether the node configures and activates itself when it starts.", read_only=True
+        )
+        if self.declare_parameter("autostart", True, descriptor).value:
             self._autostart_timer = steady_timer(self, 0.0, self._autostart_or_report)
+
+    def create_subscription(self, msg_type: type, topic: str, callback: Callable[..., None], *args: Any, **kwargs: Any):
+        """Subscribe as any node does, but leave out times before 1970 on /clock: rclpy would end the node for one."""
+        subscribed = self._later_than_1970(callback) if msg_type is Clock else callback
+        return super().create_subscription(msg_type, topic, subscribed, *args, **kwargs)
 
     @property
     def state_name(self) -> str:
@@ -67,7 +78,7 @@ class AutostartLifecycleNode(LifecycleNode):
 
     @property
     def startup_error(self) -> StartupError | None:
-        """Why the node could not start by itself, None if it could or has not tried yet."""
+        """Why the node could not start by itself; None if it could, or has not tried yet."""
         return self._startup_error
 
     def autostart(self) -> None:
@@ -86,7 +97,7 @@ class AutostartLifecycleNode(LifecycleNode):
             self._autostarting = False
 
     def _autostart_or_report(self) -> None:
-        # Not raised: an executor with threads shows an exception only when the next callback is due.
+        # Not raised: an executor with threads raises it only when the next callback is due.
         try:
             self.autostart()
         except StartupError as error:
@@ -94,11 +105,21 @@ class AutostartLifecycleNode(LifecycleNode):
             self._startup_error = error
 
     def wind_down(self) -> None:
-        """Deactivate and clean up, as far as the node has come."""
+        """Deactivate and clean up, where the node is active or inactive."""
         if self._state_name == "active":
             self.trigger_deactivate()
         if self._state_name == "inactive":
             self.trigger_cleanup()
+
+    def _later_than_1970(self, callback: Callable[[Clock], None]) -> Callable[[Clock], None]:
+        def checked(message: Clock) -> None:
+            if message.clock.sec >= 0:
+                callback(message)
+            else:
+                text = f"ignored a time of {message.clock.sec} s on /clock: times must not be negative"
+                self.get_logger().warning(text, throttle_duration_sec=10.0)
+
+        return checked
 
     def _guarded(
         self, transition: Callable[[LifecycleState], TransitionCallbackReturn], next_state: str
@@ -108,7 +129,7 @@ class AutostartLifecycleNode(LifecycleNode):
                 result = transition(state)
             except StartupError as error:
                 self._failure = str(error)
-                # Whoever called autostart() gets the message.
+                # The caller of autostart() gets the message as an exception.
                 if not self._autostarting:
                     self.get_logger().error(self._failure)
                 return TransitionCallbackReturn.FAILURE
@@ -131,15 +152,17 @@ def run(
 ) -> None:
     """Run the node or nodes that `node_factory` makes until SIGINT or SIGTERM, or until one cannot start.
 
-    On the way out lifecycle nodes are deactivated and cleaned up while ROS still works. A StartupError ends
-    the process with exit code 1 and one line in the log, any other exception with its traceback. Call it from
-    the main thread.
+    At the end lifecycle nodes are deactivated and cleaned up before ROS shuts down. A StartupError ends
+    the process with exit code 1 and one line in the log, any other exception with its traceback. With
+    UVA_DIE_WITH_PARENT=1 in the environment the end of the process that started this one counts as SIGTERM. Call it
+    from the main thread.
     """
+    prepare_process()
     try:
         # Without rclpy's own handlers, which would shut ROS down before the nodes have wound down.
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:
-        # Whatever is wrong with the command line or a parameter file ends up here, as several private types.
+        # A wrong command line or parameter file raises one of several private types.
         sys.exit(f"cannot start ROS 2: {error}")
     stop = _stop_flag()
     executor = executor_factory()
@@ -156,12 +179,12 @@ def run(
     except ExternalShutdownException:
         pass
     except StartupError as error:
-        # From a constructor, so there is no node yet that could have logged it.
+        # Raised by a constructor, so no node could log it.
         get_logger(Path(sys.argv[0]).name).fatal(str(error))
         sys.exit(1)
     finally:
-        # First: other threads must not run callbacks of what is being destroyed.
-        _rest(executor)
+        # First: other threads must not run callbacks of nodes that are being destroyed.
+        _finish_callbacks(executor)
         for node in reversed(nodes):
             if isinstance(node, AutostartLifecycleNode):
                 node.wind_down()
@@ -169,21 +192,21 @@ def run(
         rclpy.try_shutdown()
 
 
-def _rest(executor: Executor) -> None:
-    """Let running callbacks end, and run no more."""
+def _finish_callbacks(executor: Executor) -> None:
+    """Wait for running callbacks, and start no more."""
     pool = getattr(executor, "_executor", None)
     if isinstance(pool, ThreadPoolExecutor):
-        # MultiThreadedExecutor.shutdown() destroys its guard condition before its threads have done with it.
+        # MultiThreadedExecutor.shutdown() destroys its guard condition while its threads still use it.
         pool.shutdown(wait=True)
     executor.shutdown()
 
 
 def _stop_flag() -> Callable[[], bool]:
-    """Return a function that tells whether SIGINT or SIGTERM has come."""
+    """Return a function that tells whether SIGINT or SIGTERM has come since now."""
     received: list[int] = []
 
     def handle(signum: int, _frame: FrameType | None) -> None:
-        # More of them change nothing: a launcher often sends again what the terminal has sent already.
+        # Further signals change nothing: a launcher often repeats what the terminal has sent already.
         received.append(signum)
 
     for signum in (signal.SIGINT, signal.SIGTERM):

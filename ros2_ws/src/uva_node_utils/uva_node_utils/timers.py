@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Timers that go on whatever the ROS clock does.
+"""Timers that run on whatever the ROS clock does.
 
-One that jumps back, or a simulation's that has not begun, would silence a timer on it for that long.
+A timer on the ROS clock is silent after the clock has jumped back, and before a simulation has started its clock.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ from rclpy.timer import Timer
 
 
 def steady_timer(node: Node, period_s: float, callback: Callable[[], None]) -> Timer:
-    """A timer of the node on a clock that only goes on."""
+    """Return a timer of the node on the steady clock, which never jumps."""
     return node.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))

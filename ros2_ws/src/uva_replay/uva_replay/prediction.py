@@ -166,7 +166,8 @@ def predict_frames(
         ObservationNotReadyError: There are frames or poses missing.
         ValueError: A message cannot be used.
     """
-    from uva_policy_node.messages import gripper_width, pose_matrix
+    from uva_core import poses
+    from uva_node_utils.conversions import eef_pose, gripper_width
 
     if not joint_states:
         raise ValueError(f"no message on {topics.JOINT_STATES} before the moment of prediction")
@@ -175,7 +176,7 @@ def predict_frames(
     width_stamps_s = [stamp_of(message) for message in joint_states]
     for message in eef_poses:
         stamp_s = stamp_of(message)
-        matrix = pose_matrix(message, message.header.frame_id)
+        matrix = poses.matrix_from_quaternion(*eef_pose(message, message.header.frame_id))
         buffer.add_pose(stamp_s, matrix, float(np.interp(stamp_s, width_stamps_s, widths)))
     for stamp_s, image in images:
         buffer.add_image(stamp_s, image)

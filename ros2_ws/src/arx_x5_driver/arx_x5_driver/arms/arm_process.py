@@ -41,7 +41,7 @@ def main() -> None:
         try:
             arm.connect()
             channel.send(records.pack_state(arm.read()))
-            _serve(channel, arm)
+            serve(channel, arm)
         except ArmError as error:
             channel.send(_error(error))
         finally:
@@ -49,7 +49,7 @@ def main() -> None:
             arm.close()
 
 
-def _serve(channel: socket.socket, arm: Arm) -> None:
+def serve(channel: socket.socket, arm: Arm) -> None:
     """Answer until the driver says goodbye or is gone; without commands the arm does not go on."""
     channel.setblocking(False)
     going: ArmCommand | None = None

@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT, ArmCommand, ArmState
-
-Array = NDArray[np.float64]
+from arx_x5_driver.array import Array
 
 
 class LoopbackArm:

@@ -8,9 +8,9 @@ moves cannot show the same position, velocity and torque again and again; one th
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT
+from arx_x5_driver.array import Array
 
 MOTOR_COUNT = JOINT_COUNT + 1
 """The joints' and the gripper's."""
@@ -23,17 +23,17 @@ class MotorWatch:
     """Follows all motors; none is in motion at first."""
 
     def __init__(self) -> None:
-        self._reading: NDArray[np.float64] = np.full((MOTOR_COUNT, 3), np.nan)
-        self._changed_s: NDArray[np.float64] = np.zeros(MOTOR_COUNT)
-        self._moving_since_s: NDArray[np.float64] = np.full(MOTOR_COUNT, np.inf)
+        self._reading: Array = np.full((MOTOR_COUNT, 3), np.nan)
+        self._changed_s: Array = np.zeros(MOTOR_COUNT)
+        self._moving_since_s: Array = np.full(MOTOR_COUNT, np.inf)
         self._heard_s = -np.inf
 
-    def commanded(self, speeds: NDArray[np.float64], now_s: float) -> None:
+    def commanded(self, speeds: Array, now_s: float) -> None:
         """Note how fast motors `(7,)` shall turn from now on [rad/s]."""
         moving = np.abs(speeds) > _MOVING_RAD_S
         self._moving_since_s = np.where(moving, np.minimum(self._moving_since_s, now_s), np.inf)
 
-    def heard_s(self, reading: NDArray[np.float64], stamp_s: float, now_s: float) -> float:
+    def heard_s(self, reading: Array, stamp_s: float, now_s: float) -> float:
         """When the motor that was silent for longest was heard, but never earlier than said before.
 
         Args:

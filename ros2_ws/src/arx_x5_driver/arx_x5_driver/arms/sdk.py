@@ -36,8 +36,8 @@ GRAVITY_M_S2 = (0.0, 0.0, -9.807)
 
 _GRIPPER_TORQUE_ON_M = 0.01  # the SDK bears readings up to 5 mm beyond the gripper's range, commands are within it
 
-_LET_GO_S = 0.5
-"""So long an arm that was let go takes no command: those that are still on their way would grip it again."""
+LET_GO_S = 0.5
+"""An arm that was let go takes no command for this long: those that are still on their way would grip it again."""
 
 _logger = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ class Arx5SdkArm:
         )
 
     def _check_start(self, state: ArmState, command: ArmCommand) -> None:
-        if time.monotonic() - self._let_go_s < _LET_GO_S:
+        if time.monotonic() - self._let_go_s < LET_GO_S:
             raise ArmError("the arm was let go a moment ago")
         error_rad = float(np.abs(state.position - command.position).max())
         if not error_rad <= self._torque_on_error_rad:
@@ -197,7 +197,8 @@ class Arx5SdkArm:
         """Let an arm go that is not where it shall be: the SDK would pull it there with all its strength."""
         if self._commanded is None:
             return
-        error_rad = np.abs(state.position - self._commanded.position)
+        # A joint without a number is left to the controller's watchdog; it must not hide the others.
+        error_rad = np.nan_to_num(np.abs(state.position - self._commanded.position), nan=0.0)
         joint = int(error_rad.argmax())
         if error_rad[joint] > self._following_error_rad:
             # Without kp the SDK's output is the measurement in the next cycle; to a new target it would only turn.
@@ -205,7 +206,8 @@ class Arx5SdkArm:
             commanded, self._commanded, self._let_go_s = self._commanded, None, time.monotonic()
             self._watch.commanded(np.zeros(MOTOR_COUNT), self._let_go_s)
             # The gripper keeps its grip.
-            here = ArmCommand(state.position, np.zeros_like(state.velocity), commanded.gripper_width)
+            position = np.where(np.isfinite(state.position), state.position, commanded.position)
+            here = ArmCommand(position, np.zeros_like(position), commanded.gripper_width)
             self._connected().set_joint_cmd(self._target(here))
             raise ArmError(
                 f"joint{joint + 1} is at {state.position[joint]:.2f} rad, was commanded to "

@@ -14,25 +14,24 @@ import math
 
 import numpy as np
 
-from arx_x5_driver.arm import SILENCE_S, ArmCommand, ArmState
-from arx_x5_driver.chunk import Chunk, ChunkGate, ChunkRejectedError
-from arx_x5_driver.control.config import ControllerConfig
+from arx_x5_driver.arm import ArmCommand, ArmState
+from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.control.config import PAUSE_S, ControllerConfig
 from arx_x5_driver.control.feedback import Feedback
 from arx_x5_driver.control.state import ENABLED, RequestRefusedError, Snapshot, State
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.motion.home_move import HomeMove
-from arx_x5_driver.motion.latency import SlidingPercentile
 from arx_x5_driver.motion.motion import Motion
 from arx_x5_driver.motion.schedule import Schedule
+from arx_x5_driver.rules.chunk_gate import ChunkGate, ChunkRejectedError
 from arx_x5_driver.rules.divergence_guard import DivergenceGuard
 from arx_x5_driver.rules.rules import CHUNK_TIMEOUT, FEEDBACK_TIMEOUT, GUARD, NOT_ENABLED, STOP, RuleBook, Verdict
+from uva_node_utils.latency import LatencyWindow
 
-_DELAY_PERCENTILE = 95.0
 _DELAY_WINDOW = 50  # chunks
 _DELAY_WARM_UP = 3  # the first ones wait for compilation and caches
 _START_TOLERANCE_RAD = 0.05  # a joint measured this far beyond its limit is a calibration error, not noise
 _STILL_RAD_S = 0.1  # more than what measured velocities of resting joints show
-_PAUSE_S = 0.9 * SILENCE_S  # a tenth less: commands reach the arm some time after their ticks
 
 
 class Controller:
@@ -44,7 +43,7 @@ class Controller:
         self._motion = Motion(config.motion, kinematics, self._book)
         self._gate = ChunkGate(config.chunks, self._book)
         self._guard = DivergenceGuard(config.guard)
-        self._delay = SlidingPercentile(_DELAY_PERCENTILE, _DELAY_WINDOW, _DELAY_WARM_UP)
+        self._delay = LatencyWindow(_DELAY_WINDOW, _DELAY_WARM_UP)
         self._state = State.UNCONFIGURED
         self._reason = ""
         self._home: HomeMove | None = None
@@ -94,7 +93,7 @@ class Controller:
             raise RequestRefusedError("the arm is still braking, try again in a moment")
         measured = self._feedback.fresh(self._advance(now_s))
         if measured is None:
-            raise RequestRefusedError("the arm sends no fresh measurements")
+            raise RequestRefusedError(f"the arm sends no fresh measurements{self._feedback.problem}")
         speeds = np.abs(measured.velocity)
         fastest = int(np.argmax(speeds))
         if not speeds[fastest] <= _STILL_RAD_S:
@@ -140,14 +139,10 @@ class Controller:
         try:
             borne = self._check(chunk, now_s)
         except ChunkRejectedError as rejection:
-            self._rejected += 1
-            self._book.count(rejection.rule)
-            self._last_rejection = str(rejection)
-            if self._book.action(rejection.rule) == STOP:
-                self.stop(f"chunk {chunk.sequence} broke a rule, {rejection}")
+            self.reject(rejection, f"chunk {chunk.sequence}")
             raise
         if self._gate.accepted(chunk, now_s):
-            self._delay.restart()
+            self._delay.clear()
         self._delay.add(now_s - chunk.stamp_s)
         if self._state is not State.ACTIVE:
             self._guard.begin(now_s)
@@ -158,6 +153,14 @@ class Controller:
         self._chunk = chunk.sequence, now_s
         self._last_rejection = ""
         self._state, self._reason = State.ACTIVE, "executing chunks"
+
+    def reject(self, rejection: ChunkRejectedError, chunk: str = "a chunk") -> None:
+        """Count a rejected chunk, and stop an enabled arm if its rule says so."""
+        self._rejected += 1
+        self._book.count(rejection.rule)
+        self._last_rejection = str(rejection)
+        if self._state in ENABLED and self._book.action(rejection.rule) == STOP:
+            self.stop(f"{chunk} broke a rule, {rejection}")
 
     def report_divergence(self, divergence: float, now_s: float) -> None:
         """Note how far the world is from what the running chunk's prediction says; see `guard`."""
@@ -178,7 +181,7 @@ class Controller:
         now_s = self._advance(now_s)
         self._watch(measured, commanded_s)
         moving = self._motion.moving
-        if moving and elapsed_s >= _PAUSE_S:
+        if moving and elapsed_s >= PAUSE_S:
             self._motion.halt()  # the arm has stood still meanwhile
         if self._state is State.ACTIVE:
             self._watch_chunk(now_s)
@@ -211,7 +214,7 @@ class Controller:
             steps_executed=self._motion.schedule.executed,
             steps_dropped=self._motion.schedule.dropped,
             steps_superseded=self._motion.schedule.superseded,
-            chunk_delay_s=self._delay.value,
+            chunk_delay_s=self._delay.p95,
             action_latency_s=self._motion.latency.seconds,
             divergence=self._guard.newest(now_s),
             rule_counts=self._book.as_dict(),
@@ -225,7 +228,7 @@ class Controller:
             raise ChunkRejectedError(NOT_ENABLED, "the arm is moving to its home position")
         if self._guard.holds(now_s):
             raise ChunkRejectedError(GUARD, f"the world diverged by {self._guard.divergence:.3g}")
-        borne = self._gate.check(chunk, now_s, self._motion.lead_s)
+        borne = self._gate.check(chunk, now_s, self._motion.lead_s, self._motion.pose)
         rule = self._motion.refused_for(chunk)
         if rule is not None:
             raise ChunkRejectedError(rule, "a step lies beyond it")
@@ -256,7 +259,7 @@ class Controller:
                 self._motion.observe(news.position, since_s)
         elif self._feedback.fresh(self._latest_s) is None:
             reason = f"the arm sent no new measurement for {self._config.feedback_timeout_s:g} s"
-            self.fault(reason, FEEDBACK_TIMEOUT)
+            self.fault(f"{reason}{self._feedback.problem}", FEEDBACK_TIMEOUT)
 
     def _watch_chunk(self, now_s: float) -> None:
         """Hold when the running chunk is over, or the policy has said nothing for too long."""

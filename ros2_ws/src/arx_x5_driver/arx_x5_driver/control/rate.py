@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 _WINDOW_S = 10.0  # statistics are over this much of the past
-_STOP_TIMEOUT_S = 2.0
+STOP_TIMEOUT_S = 2.0
+"""How long `RateLoop.stop` waits for the present call to finish."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class RateLoop:
         """
         self._ended.set()
         if self._thread is not None:
-            self._thread.join(_STOP_TIMEOUT_S)
+            self._thread.join(STOP_TIMEOUT_S)
         return not self.alive
 
     @property

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
-from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.chunk import Chunk, ChunkRejectedError
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.rate import RateLoop, RateStatistics
 from arx_x5_driver.control.state import RequestRefusedError, Snapshot, State
@@ -137,6 +137,11 @@ class Runtime:
         """See `Controller.offer`."""
         with self._lock:
             self._controller.offer(chunk, now_s)
+
+    def reject(self, rejection: ChunkRejectedError) -> None:
+        """See `Controller.reject`."""
+        with self._lock:
+            self._controller.reject(rejection)
 
     def report_divergence(self, value: float, now_s: float) -> None:
         """See `Controller.report_divergence`."""

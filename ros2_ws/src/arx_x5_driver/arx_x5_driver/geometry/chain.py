@@ -11,10 +11,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-Array = NDArray[np.float64]
+from arx_x5_driver.array import Array
 
 _BASE = np.eye(4)
 _YZX, _ZXY = (1, 2, 0), (2, 0, 1)

@@ -20,15 +20,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT
+from arx_x5_driver.array import Array
 from arx_x5_driver.geometry.body import Body, arm_capsules
 from arx_x5_driver.geometry.chain import Chain
 from arx_x5_driver.geometry.limits import LIMITS, ArmLimits
 from arx_x5_driver.geometry.se3 import Pose, quaternion_from_rpy, rotation_vector, rpy_from_quaternion
-
-Array = NDArray[np.float64]
 
 _DAMPING = 1e-6  # keeps Newton steps finite at singularities
 _NEWTON_STEPS = 3

@@ -11,9 +11,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from arx_x5_driver.array import Array
 
 _NEARLY_PARALLEL = 0.9995  # above this dot product slerp's sines lose precision, and lerp is exact to 1e-7
 

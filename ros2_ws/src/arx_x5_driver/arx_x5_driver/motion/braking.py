@@ -19,9 +19,9 @@ from math import sqrt
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from arx_x5_driver.array import Array
+
 _Share = TypeVar("_Share", float, Array)
 
 

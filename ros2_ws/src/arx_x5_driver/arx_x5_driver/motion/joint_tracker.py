@@ -20,17 +20,20 @@ from math import copysign, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from arx_x5_driver.array import Array
 from arx_x5_driver.motion.braking import Brake, JointMotion, braking_time_s, farthest_ways, peak_velocity
-
-Array = NDArray[np.float64]
 
 _ROUNDING = 1e-9  # a request this little over a limit is floating point, not a violation
 _TOWARDS_BRAKING = (1.0, 0.75, 0.5, 0.25)  # shares of the wanted step that are tried, the rest being the brake
 _HALVINGS = 40
 _SHORTEST_LEVER_M = 1e-6
+_THIRD = 1.0 / 3.0
 _STOPS_TRIED = 24  # speeds and accelerations for which the longest stop is sought
+
+HIGHEST_BANDWIDTH = 0.5
+"""The highest bandwidth of the filter [rad per period] with which joints come to rest at a resting target, whatever
+their limits. Above 0.87 the filter itself is unstable; in between, limits and missed periods can make joints swing."""
 
 POSITION = "position"
 VELOCITY = "velocity"
@@ -203,14 +206,16 @@ class JointTracker:
     def follow(self, target: Sequence[float], dt_s: float) -> Saturation:
         """Take one step of `dt_s` towards a finite target `(n,)`."""
         by_error, by_velocity, by_acceleration = self._gains
-        speeds = []  # towards the target: proportional near it; from afar, half of what can be brought to an end
+        # Near the target the speed is proportional to the distance. From farther away it is one that half of the limits
+        # of acceleration and jerk can bring to an end there: with a faster one joints overshoot again and again.
+        speeds = []
         excess = 0.0
-        for (low, high, velocity_max, acceleration_max, _), goal, x in zip(
+        for (low, high, velocity_max, acceleration_max, jerk_max), goal, x in zip(
             self._limits, target, self._motion.position, strict=True
         ):
             error = min(max(goal, low), high) - x
             way = abs(error)
-            speed = min(by_error * way, sqrt(acceleration_max * way))
+            speed = min(by_error * way, sqrt(acceleration_max * way), (0.5 * jerk_max * way * way) ** _THIRD)
             excess = max(excess, speed / velocity_max)
             speeds.append(copysign(speed, error))
         for shared in self._shared:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT, ArmCommand
+from arx_x5_driver.array import Array
 from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.geometry.limits import ArmLimits
-from arx_x5_driver.motion.cartesian_filter import CartesianFilter, CartesianRules
+from arx_x5_driver.geometry.se3 import Pose
+from arx_x5_driver.motion.cartesian_filter import CartesianFilter
 from arx_x5_driver.motion.joint_tracker import (
     POSITION,
     SHARED_ACCELERATION,
@@ -29,6 +30,7 @@ from arx_x5_driver.motion.joint_tracker import (
 from arx_x5_driver.motion.latency import ActionLatency
 from arx_x5_driver.motion.schedule import Schedule, Target
 from arx_x5_driver.motion.stopping_path import StoppingPathCheck
+from arx_x5_driver.rules.cartesian import CartesianRules
 from arx_x5_driver.rules.rules import (  # fmt: skip
     CARTESIAN_ACCELERATION,
     CARTESIAN_JERK,
@@ -41,8 +43,6 @@ from arx_x5_driver.rules.rules import (  # fmt: skip
     POSE_RULES,
     RuleBook,
 )
-
-Array = NDArray[np.float64]
 
 LONGEST_STOP_S = 0.3
 """Limits must let every joint stop from any motion within this time, so that a hold is one within it."""
@@ -113,6 +113,7 @@ class Motion:
     def __init__(self, config: MotionConfig, kinematics: Kinematics, book: RuleBook) -> None:
         bounds = config.bounds()
         self._width_max_m = config.limits.gripper_width_max
+        self._kinematics = kinematics
         self._cartesian = config.cartesian
         self._book = book
         joints, gripper = bounds.part(slice(JOINT_COUNT)), bounds.part(slice(JOINT_COUNT, None))
@@ -141,6 +142,11 @@ class Motion:
         return np.array(self._tracker.motion.position)
 
     @property
+    def pose(self) -> Pose:
+        """Commanded pose of the end effector in the base frame."""
+        return self._kinematics.forward(self.joints)
+
+    @property
     def command(self) -> ArmCommand:
         """The newest command."""
         position, velocity, acceleration = np.array(self._tracker.motion)
@@ -155,9 +161,9 @@ class Motion:
         )
 
     def start(self, joints: Array, gripper_width: float) -> None:
-        """Stand still exactly where the arm is measured to be: a joint beyond its limit may only move back in."""
+        """Stand still exactly where the arm is measured: a joint or gripper beyond its limit may only move back in."""
         self._tracker.reset(joints.tolist())
-        self._gripper.reset([min(max(gripper_width, 0.0), self._width_max_m)])
+        self._gripper.reset([gripper_width])
         self.schedule.clear()
 
     def halt(self) -> None:

@@ -12,9 +12,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from arx_x5_driver.array import Array
 from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.geometry.se3 import Pose, normalized
 
@@ -145,5 +143,5 @@ class Schedule:
 
 
 def _step(chunk: Chunk, index: int) -> Target:
-    quaternion: NDArray[np.float64] = normalized(chunk.quaternions[index])
+    quaternion: Array = normalized(chunk.quaternions[index])
     return Target(Pose(chunk.positions[index], quaternion), float(chunk.widths[index]))

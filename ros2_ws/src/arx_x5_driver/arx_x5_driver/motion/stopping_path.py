@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from arx_x5_driver.array import Array
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.motion.braking import Brake, Samples
-from arx_x5_driver.motion.cartesian_filter import CartesianRules
+from arx_x5_driver.rules.cartesian import CartesianRules
 from arx_x5_driver.rules.rules import CARTESIAN_SPEED, SELF_COLLISION, TABLE, WORKSPACE
-
-Array = NDArray[np.float64]
 
 _POINTS = 9  # of the way of braking that are looked at, at least
 _CHECKED_EVERY_RAD = 0.025  # of the fastest joint's way; the end effector strays below 1 mm in between

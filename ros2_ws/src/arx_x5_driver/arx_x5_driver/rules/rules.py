@@ -20,6 +20,8 @@ REJECT = "reject"
 STOP = "stop"
 FAULT = "fault"
 
+MESSAGE = "message"
+SOURCE = "source"
 NOT_ENABLED = "not_enabled"
 EMPTY = "empty"
 LENGTH = "length"
@@ -29,6 +31,7 @@ FRAME = "frame"
 TIMES = "times"
 STEP_JUMP_M = "step_jump_m"
 STEP_JUMP_RAD = "step_jump_rad"
+START_JUMP = "start_jump"
 STALE = "stale"
 FUTURE = "future"
 SEQUENCE = "sequence"
@@ -80,6 +83,8 @@ _EITHER = (REJECT, CLIP, STOP)
 _LIMITED = (CLIP, REJECT, STOP)
 
 CHUNK_RULES = (
+    Rule(SOURCE, _REFUSED, "Chunks come from one publisher, until it has been silent for chunk_timeout_s."),
+    Rule(MESSAGE, _REFUSED, "A chunk's message can be read and has at most 256 steps and 32 KiB."),
     Rule(NOT_ENABLED, (REJECT,), "The driver must be enabled and not on its way home."),
     Rule(
         GUARD,
@@ -99,6 +104,12 @@ CHUNK_RULES = (
     Rule(FUTURE, _REFUSED, "Neither the observation nor the last step lies too far ahead."),
     Rule(SEQUENCE, _REFUSED, "Chunks are newer than the last one, until restart_silence_s has passed."),
     Rule(FLOOD, _REFUSED, "Chunks are accepted no faster than one in min_chunk_interval_s."),
+    Rule(
+        START_JUMP,
+        _EITHER,
+        "The arm is within max_start_m and max_start_rad of the chunk's next step or an earlier one; "
+        "clip: other limits slow the way there.",
+    ),
 )
 """In the order in which they are asked; of those that reject the chunk the first one counts, and no other."""
 

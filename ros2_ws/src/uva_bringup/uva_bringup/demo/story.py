@@ -8,18 +8,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
+from uva_bringup.demo.episodes import run_episodes
+from uva_bringup.demo.errors import DemoError
+from uva_bringup.demo.monitor import Monitor
+from uva_bringup.demo.summary import format_table, make_summary, write_summary
+from uva_bringup.supervisor import Command, Supervisor
 from uva_replay.camera_video import write_camera_video
 from uva_replay.episode import Episode
 from uva_replay.prediction import foresee
 from uva_replay.prediction_picture import write_prediction
 from uva_replay.recording import Recording
 from uva_replay.statistics import Statistics, compute_statistics
-
-from uva_bringup.demo.episodes import run_episodes
-from uva_bringup.demo.errors import DemoError
-from uva_bringup.demo.monitor import Monitor
-from uva_bringup.demo.summary import format_table, make_summary, write_summary
-from uva_bringup.supervisor import Command, Supervisor
 
 
 def run_demo(commands: Sequence[Command], seeds: Sequence[int], limit_s: float, checkpoint: Path, folder: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from uva_core.serialization import require_within
+
 SAMPLERS = ("ddpm", "ddim", "dpmsolver++")
 MIN_STEPS, MAX_STEPS = 2, 1000  # of denoising
 
@@ -26,9 +28,5 @@ class SamplingConfig:
         """Reject samplers and step counts that diffusers would refuse later."""
         if self.sampler not in SAMPLERS:
             raise ValueError(f"unknown sampler '{self.sampler}'; choose one of: {', '.join(SAMPLERS)}")
-        for name in ("action_steps", "video_steps"):
-            if not MIN_STEPS <= getattr(self, name) <= MAX_STEPS:
-                raise ValueError(f"{name} is {getattr(self, name)}; choose {MIN_STEPS} to {MAX_STEPS}")
-        for name in ("action_temperature", "video_temperature", "video_clip"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)} is negative")
+        require_within(self, MIN_STEPS, MAX_STEPS, "action_steps", "video_steps")
+        require_within(self, 0.0, 100.0, "action_temperature", "video_temperature", "video_clip")

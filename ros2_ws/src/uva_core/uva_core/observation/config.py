@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from uva_core.actions import ACTION_SPACES
 from uva_core.images import RESIZE_MODES
 from uva_core.poses import POSE_DIM
-from uva_core.serialization import _require_positive
+from uva_core.serialization import require_within
 
 STATE_SPACES = ("relative_pose", "absolute_pose", "vector")
+MAX_OFFSET = 10_000  # steps
 RELATIVE_STATE_DIM = POSE_DIM + 6  # and the rotation since the start of the episode
 
 
@@ -32,11 +33,16 @@ class ObservationConfig:
 
     def __post_init__(self) -> None:
         """Reject what could only fail at the first image."""
-        _require_positive(self, "rate_hz", "max_frame_gap_s", "smooth_actions")
+        require_within(self, 0.001, 1000.0, "rate_hz")
+        require_within(self, 1e-6, 1000.0, "max_frame_gap_s")
+        require_within(self, 1, 999, "smooth_actions")
+        require_within(self, 0, MAX_OFFSET, "first_action_step")
         if len(self.frame_offsets) < 2 or list(self.frame_offsets) != sorted(set(self.frame_offsets)):
             raise ValueError(f"frame_offsets {self.frame_offsets} do not ascend")
         if self.frame_offsets[-1] != 0:
             raise ValueError(f"frame_offsets {self.frame_offsets} do not end at 0, the newest observation")
+        if self.frame_offsets[0] < -MAX_OFFSET:
+            raise ValueError(f"frame_offsets reach back {-self.frame_offsets[0]} steps; allowed are {MAX_OFFSET}")
         if self.resize not in RESIZE_MODES:
             raise ValueError(f"unknown resize mode '{self.resize}'; choose one of: {', '.join(RESIZE_MODES)}")
         for name, known in (("state_space", STATE_SPACES), ("action_space", ACTION_SPACES)):
@@ -44,8 +50,6 @@ class ObservationConfig:
                 raise ValueError(f"unknown {name} '{getattr(self, name)}'; choose one of: {', '.join(known)}")
         if self.smooth_actions % 2 == 0:
             raise ValueError(f"smooth_actions {self.smooth_actions} is even")
-        if self.first_action_step < 0:
-            raise ValueError(f"first_action_step {self.first_action_step} is negative")
 
     @property
     def frame_stride(self) -> int:

@@ -21,7 +21,7 @@ from uva_core.network.tokenizer import Tokenizer
 from uva_core.normalizer import LinearNormalizer
 from uva_core.observation.buffer import ObservationBuffer
 from uva_core.observation.observation import Observation
-from uva_core.serialization import from_dict, to_dict
+from uva_core.serialization import to_dict
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,13 +48,7 @@ class TrainedModel(nn.Module):
         Raises:
             checkpoint.CheckpointError: missing, damaged, or with tensors that do not fit its configuration.
         """
-        tensors, values = checkpoint.load(path)
-        try:
-            policy = cls(from_dict(UvaConfig, values))
-        except ValueError as error:
-            raise checkpoint.CheckpointError(f"{path}: {error}") from None
-        checkpoint.load_module(policy, tensors, "", path)
-        return policy.to(device, dtype)
+        return checkpoint.load_module(path, cls, UvaConfig).to(device, dtype)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Self:  # type: ignore[override]
         """Move everything to `device`; tokenizer and network compute in `dtype`.

@@ -28,6 +28,7 @@ class Losses:
     z: Tensor
     mask: Tensor
     terms: dict[str, TrainingTerms] = field(default_factory=dict)  # per row, by head
+    cameras: dict[str, Tensor] = field(default_factory=dict)  # the parts of `video`: "video" and "wrist"
 
 
 def training_losses(
@@ -64,7 +65,8 @@ def training_losses(
         for name, (head, frames, rows) in cameras.items():
             clean, latent = model.patchify(select(frames, video)), select(z, video)
             terms = losses.terms[name] = _row_terms(head.net, diffusion, clean, latent, rows, video)
-            losses.video = losses.video + (terms.loss * weight.flatten()).sum() / weight.sum()
+            losses.cameras[name] = (terms.loss * weight.flatten()).sum() / weight.sum()
+            losses.video = losses.video + losses.cameras[name]
     action = [RULES[mode].decodes_actions for mode in modes]
     if any(action):
         terms = losses.terms["action"] = _head_terms(

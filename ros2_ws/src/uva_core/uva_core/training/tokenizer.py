@@ -110,11 +110,7 @@ def load(folder: str | Path) -> Tokenizer:
     Raises:
         checkpoint.CheckpointError: missing or damaged.
     """
-    path = Path(folder) / FILE
-    tensors, values = checkpoint.load(path)
-    tokenizer = Tokenizer(from_dict(TokenizerConfig, values))
-    checkpoint.load_module(tokenizer, tensors, "", path)
-    return tokenizer.eval()
+    return checkpoint.load_module(Path(folder) / FILE, Tokenizer, TokenizerConfig).eval()
 
 
 def held_out_psnr(tokenizer: Tokenizer, frames: Tensor) -> float:

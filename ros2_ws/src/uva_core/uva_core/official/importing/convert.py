@@ -7,6 +7,7 @@ for (optimizer, the copy without averaging) is never read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from uva_core import presets
-from uva_core.checkpoint.safetensors_file import CheckpointError
+from uva_core.checkpoint.safetensors_file import CheckpointError, tensors_of
 from uva_core.config import UvaConfig
 from uva_core.network.config import TokenizerConfig
 from uva_core.network.tokenizer import Tokenizer
@@ -25,15 +26,16 @@ from uva_core.official import names as official
 from uva_core.official.importing import official_checkpoint
 from uva_core.official.importing.hydra_config import HydraConfig
 from uva_core.official.importing.language_latents import language_latents
+from uva_core.official.importing.objects import StoredTensor
 from uva_core.official.importing.torch_file import TorchFile
-from uva_core.official.importing.unpickle import StoredTensor
 from uva_core.official.vae_names import our_vae_tensors
 from uva_core.policy.policy import UvaPolicy
-from uva_core.serialization import from_dict
+from uva_core.serialization import from_dict, printable
 
 KL16_IMAGE_SIZE = 256  # pixels; the autoencoder works for others, UVA and MAR use this
 MAR = "MAR checkpoint"
 KL16_SCALE = 0.2325  # what latents are multiplied by (official UVA and MAR)
+WRAPPER = re.compile(r"(?<![^.])module\.")  # what training on several devices puts into names
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,18 @@ class Converted:
         return {"source": self.kind} | {f"{name}_tensors": str(len(lines)) for name, lines in lists.items()}
 
     def fill_missing(self) -> None:
-        """Give missing tensors the initial values of a new network (seed 0)."""
+        """Give missing tensors the initial values of a new network (seed 0).
+
+        Raises:
+            CheckpointError: more is missing than is there (MAR's weights may start any of the presets).
+        """
+        expected = _expected(self.config)
+        lacking = sum(expected[name].numel() for name in self.missing)
+        present = sum(tensor.numel() for tensor in self.tensors.values())
+        if self.kind != MAR and lacking > present:
+            raise CheckpointError(f"{lacking} numbers are missing and only {present} are there, nothing was written")
         torch.manual_seed(0)
-        config = self.config
-        module = UvaPolicy(config) if isinstance(config, UvaConfig) else Tokenizer(config)
-        initial = module.state_dict()
+        initial = _module(self.config).state_dict()
         self.tensors |= {name: initial[name] for name in self.missing}
 
 
@@ -104,10 +113,10 @@ def convert(source: TorchFile, options: Options) -> Converted:
             return _convert_mar(source, payload, options)
         if "encoder.conv_in.weight" in _names(payload.get("model")):
             return _convert_vae(_tensors(source, payload["model"]))
-    except CheckpointError as error:
+    except (CheckpointError, ValueError) as error:
         raise CheckpointError(f"{source.path}: {error}") from None
     keys = ", ".join(map(str, payload)) or type(source.payload).__name__
-    raise CheckpointError(f"{source.path} is no UVA, MAR or kl16 checkpoint (it holds: {keys[:200]})")
+    raise CheckpointError(f"{source.path} is no UVA, MAR or kl16 checkpoint (it holds: {printable(keys)})")
 
 
 def check_finite(converted: Converted) -> None:
@@ -125,8 +134,7 @@ def check_finite(converted: Converted) -> None:
 def _convert_official(source: TorchFile, payload: dict[str, Any], options: Options) -> Converted:
     states = payload["state_dicts"]
     chosen = _choose(options.weights, {"ema": states.get("ema_model"), "model": states.get("model")})
-    # Trained on several devices, names may carry their wrapper's "module."
-    tensors = {name.replace("module.", ""): tensor for name, tensor in _tensors(source, chosen).items()}
+    tensors = _unwrapped(_tensors(source, chosen))
     network, vae = _below(tensors, "model."), _below(tensors, "vae_model.")
     hydra = HydraConfig(payload["cfg"])
     config = official_checkpoint.policy_config(hydra, network, vae_config(vae), options.heads)
@@ -214,18 +222,13 @@ def vae_config(tensors: dict[str, Tensor]) -> TokenizerConfig:
         raise CheckpointError(f"its autoencoder cannot be built: {error}") from None
 
 
-def expected_shapes(config: UvaConfig | TokenizerConfig) -> dict[str, torch.Size]:
-    """Return names and shapes of all tensors of a checkpoint with this configuration, without allocating them.
+def _module(config: UvaConfig | TokenizerConfig) -> UvaPolicy | Tokenizer:
+    return UvaPolicy(config) if isinstance(config, UvaConfig) else Tokenizer(config)
 
-    Raises:
-        CheckpointError: there is no such network.
-    """
-    try:
-        with torch.device("meta"):
-            module = UvaPolicy(config) if isinstance(config, UvaConfig) else Tokenizer(config)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"its configuration cannot be built: {error}") from None
-    return {name: tensor.shape for name, tensor in module.state_dict().items()}
+
+def _expected(config: UvaConfig | TokenizerConfig) -> dict[str, Tensor]:
+    """All tensors of a checkpoint with this configuration, without memory for them."""
+    return tensors_of(_module, config)
 
 
 class _Found:
@@ -237,6 +240,9 @@ class _Found:
         self.origins: dict[str, tuple[str, ...]] = {}
 
     def take(self, ours: str, tensor: Tensor, *origins: str) -> None:
+        if ours in self.tensors:
+            names = " and ".join(map(printable, (*self.origins[ours], *origins)))
+            raise CheckpointError(f"two of its tensors are the same one here, {ours}: {names}")
         self.tensors[ours] = tensor
         self.origins[ours] = origins
 
@@ -247,18 +253,21 @@ class _Found:
 
 
 def _account(kind: str, config: UvaConfig | TokenizerConfig, found: _Found, unused: Sequence[str] = ()) -> Converted:
-    expected = expected_shapes(config)
+    shapes = {name: tensor.shape for name, tensor in _expected(config).items()}
     tensors = {
-        n: found.tensors[n] for n, shape in expected.items() if n in found.tensors and found.tensors[n].shape == shape
+        n: found.tensors[n] for n, shape in shapes.items() if n in found.tensors and found.tensors[n].shape == shape
     }
-    tensors |= {name: torch.empty(shape) for name, shape in expected.items() if shape.numel() == 0}
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise CheckpointError(f"{', '.join(found.origins[name])} holds {tensor.dtype}, not floating-point weights")
+    tensors |= {name: torch.empty(shape) for name, shape in shapes.items() if shape.numel() == 0}
     unknown = [f"{n} {tuple(found.source[n].shape)}" for n in found.left_over if n not in unused]
     for ours, tensor in found.tensors.items():
         if ours not in tensors:
             name = ", ".join(found.origins[ours]) or ours
-            instead = f" instead of {tuple(expected[ours])}" if ours in expected else ""
+            instead = f" instead of {tuple(shapes[ours])}" if ours in shapes else ""
             unknown.append(f"{name} {tuple(tensor.shape)}{instead}")
-    missing = [name for name in expected if name not in tensors]
+    missing = [name for name in shapes if name not in tensors]
     return Converted(kind, config, tensors, missing, sorted(unused), sorted(unknown))
 
 
@@ -272,8 +281,24 @@ def _choose(wanted: str | None, available: dict[str, Any]) -> dict[str, Any]:
 def _tensors(source: TorchFile, state: dict[str, Any]) -> dict[str, Tensor]:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, StoredTensor):
-            raise CheckpointError(f"its weights hold '{name}', which is no tensor")
-    return {name: source.tensor(value) for name, value in state.items()}
+            raise CheckpointError(f"its weights hold '{printable(str(name))}', which is no tensor")
+    tensors = {name: source.tensor(value) for name, value in state.items()}
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    if total > 2 * source.size:  # some may be tied, but not all
+        raise CheckpointError(f"its weights overlap: tensors of {total} bytes in a file of {source.size}")
+    return tensors
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take the wrapper of training on several devices off the names."""
+    origins: dict[str, str] = {}
+    for name in tensors:
+        plain = WRAPPER.sub("", name)
+        if plain in origins:
+            both = f"{printable(origins[plain])} and {printable(name)}"
+            raise CheckpointError(f"{both} differ only in the 'module.' of training on several devices")
+        origins[plain] = name
+    return {plain: tensors[name] for plain, name in origins.items()}
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
