@@ -74,6 +74,8 @@ class ArxX5Driver(AutostartLifecycleNode):
             self._arm: Arm = arm or make_arm(self._settings)
         except ValueError as error:
             raise StartupError(str(error)) from error
+        name = type(arm).__name__ if arm else f"{self._settings.arm} {self._settings.arm_model}"
+        self.get_logger().info(f"{self.get_fully_qualified_name()} drives {name}, dry_run: {self._settings.dry_run}")
         if self._settings.dry_run:
             self._arm = DryRunArm(self._arm)
         self._messages = LoopMessages(self._settings.frame, self._settings.command_lead_s)
