@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Delays as they are measured: percentiles of the newest values, without those of a warm-up.
+"""Measured delays: percentiles of the newest values, without those of a warm-up.
 
-Chunks carry true stamps, so that no estimate of their delay is needed to execute them; it is measured to be seen. The
-arm's delay from a command to its effect decides how far ahead targets are taken.
+Chunks carry true stamps, so their execution needs no estimate of their delay; it is only published. The arm's delay
+from a command to its effect sets how far ahead targets are taken.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from arx_x5_driver.array import Array
 _LAG_PERCENTILE = 50.0
 _LAG_WINDOW = 400  # periods of motion: 2 s at 200 Hz
 _LAG_WARM_UP = 50
-_MOVING_RAD_S = 0.2  # slower motion says little about time
+_MOVING_RAD_S = 0.2  # slower motion tells little about time
 _LONGEST_LATENCY_S = 0.2
 _CHANGE_S = 0.005  # from one chunk to the next; their blending covers it
 
@@ -23,18 +23,18 @@ _CHANGE_S = 0.005  # from one chunk to the next; their blending covers it
 class SlidingPercentile:
     """A percentile of the newest values.
 
-    A running maximum would never forget an outlier, and a first value holds what happens once: compilation, caches.
+    A running maximum would never forget an outlier, and first values include what happens once: compilation, caches.
     """
 
     def __init__(self, percentile: float, window: int, warm_up: int) -> None:
-        """Look at `window` values after the first `warm_up`."""
+        """Keep the newest `window` values, after the first `warm_up`."""
         self._percentile = percentile
         self._warm_up = warm_up
         self._values: deque[float] = deque(maxlen=window)
         self.restart()
 
     def restart(self) -> None:
-        """Whoever makes the values has begun anew: forget them, and leave out the next few again."""
+        """Forget all values, and leave out the next few again: their source has restarted."""
         self._values.clear()
         self._left_out = 0
 
@@ -64,13 +64,13 @@ class ActionLatency:
         """In use now."""
 
     def observe(self, behind: Array, velocity: Array) -> None:
-        """Take in by how much the arm is behind its command `(6,)` [rad], which moves at a velocity `(6,)` [rad/s]."""
+        """Take in the arm's lag behind its command `(6,)` [rad], and the command's velocity `(6,)` [rad/s]."""
         square = float(velocity @ velocity)
         if self._measured is not None and square > _MOVING_RAD_S**2:
             self._measured.add(float(behind @ velocity) / square)
 
     def renew(self) -> None:
-        """Take over what was measured, in small steps: call it where a new chunk begins."""
+        """Move a small step towards the measured latency; call it when a new chunk begins."""
         if self._measured is None or math.isnan(self._measured.value):
             return
         wanted = min(max(self._measured.value, 0.0), _LONGEST_LATENCY_S)
