@@ -211,8 +211,8 @@ class Arx5SdkArm:
             self._connected().set_joint_cmd(self._target(here))
             raise ArmError(
                 f"joint{joint + 1} is at {state.position[joint]:.2f} rad, was commanded to "
-                f"{commanded.position[joint]:.2f} rad: something is in its way, or its power was off; "
-                "the arm was let go and only carries itself"
+                f"{commanded.position[joint]:.2f} rad: it is blocked, or its power was off; "
+                "the arm was let go, and is damped and gravity-compensated"
             )
 
     def _approach(self, command: ArmCommand) -> None:

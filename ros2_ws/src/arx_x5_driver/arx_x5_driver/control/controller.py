@@ -66,7 +66,7 @@ class Controller:
         return self._motion.schedule
 
     def configure(self) -> None:
-        """The arm is connected."""
+        """Start from the connected arm."""
         self._enter(State.INACTIVE, "not activated yet")
 
     def activate(self) -> None:
@@ -80,7 +80,7 @@ class Controller:
         self._enter(State.INACTIVE, "deactivated")
 
     def cleanup(self) -> None:
-        """The arm is about to be disconnected."""
+        """End all motion: the arm is about to be disconnected."""
         self._enter(State.UNCONFIGURED, "cleaned up")
 
     def enable(self, now_s: float) -> None:
@@ -201,7 +201,7 @@ class Controller:
         return self._motion.command
 
     def snapshot(self, now_s: float) -> Snapshot:
-        """What there is to report."""
+        """Return what there is to report."""
         sequence, received_s = self._chunk or (0, math.nan)
         return Snapshot(
             state=self._state,
@@ -235,7 +235,7 @@ class Controller:
         return borne
 
     def _give_up(self, verdict: Verdict) -> None:
-        """A rule was broken that is not to be clipped: end the motion in which it was."""
+        """End the motion in which a rule was broken that does not clip."""
         motion = "the move home" if self._home is not None else f"chunk {self._chunk[0] if self._chunk else 0}"
         self._enter(State.STOPPED if verdict.action == STOP else State.HOLDING, f"{motion} broke rule '{verdict.rule}'")
 
@@ -244,7 +244,7 @@ class Controller:
         self._motion.schedule.clear()
 
     def _advance(self, now_s: float) -> float:
-        """The newest time seen: chunks and ticks come from threads that read the clock a little earlier."""
+        """Return the newest time seen: chunks and ticks come from threads that read the clock a little earlier."""
         self._latest_s = max(self._latest_s, now_s)
         return self._latest_s
 

@@ -93,7 +93,7 @@ class Runtime:
             self._left_behind = True
 
     def close(self) -> None:
-        """The arm is about to be disconnected: call it after `stop`."""
+        """Prepare for the end of the connection to the arm: call it after `stop`."""
         with self._lock:
             self._controller.cleanup()
 
@@ -150,7 +150,7 @@ class Runtime:
             self._controller.report_divergence(value, now_s)
 
     def watch(self) -> tuple[Snapshot, RateStatistics]:
-        """What to report; call it regularly, it also notices a loop that hangs."""
+        """Return what to report. Call it regularly: it also notices a loop that hangs."""
         silence_s = self._loop.silence_s()
         with self._lock:
             if silence_s > _STUCK_S:
