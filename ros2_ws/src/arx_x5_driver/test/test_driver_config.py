@@ -114,7 +114,7 @@ def config_of(parameters: dict[str, float]) -> ControllerConfig:
 )
 @given(drawn, st.integers(0, 2**16), st.booleans())
 def test_a_resting_target_is_reached_and_kept(parameters: dict[str, float], seed: int, missed: bool) -> None:
-    """Also while one period in five is missed, and with little jerk for the bandwidth, where joints once swung for ever."""
+    """Also with missed periods, and with little jerk for the bandwidth, where joints once swung without end."""
     config = config_of(parameters)
     bounds = config.motion.bounds()
     cartesian = config.motion.cartesian
