@@ -13,7 +13,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from arx_x5_driver.control.config import ControllerConfig
-from arx_x5_driver.motion.joint_tracker import JointTracker, SharedBounds
+from arx_x5_driver.motion.joint_bounds import SharedBounds
+from arx_x5_driver.motion.joint_tracker import JointTracker
 from arx_x5_driver.motion.motion import LONGEST_STOP_S
 from arx_x5_driver.parameters import DriverParameters
 from uva_node_utils.specs import parameter_specs
