@@ -16,7 +16,7 @@ import numpy as np
 from arx_x5_driver.array import Array
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.geometry.se3 import Pose
-from arx_x5_driver.motion.joint_tracker import JointBounds
+from arx_x5_driver.motion.joint_bounds import JointBounds
 from arx_x5_driver.rules.cartesian import CartesianRules
 from arx_x5_driver.rules.rules import (  # fmt: skip
     CARTESIAN_SPEED,

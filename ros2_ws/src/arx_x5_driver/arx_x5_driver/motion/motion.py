@@ -18,15 +18,8 @@ from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.geometry.limits import ArmLimits
 from arx_x5_driver.geometry.se3 import Pose
 from arx_x5_driver.motion.cartesian_filter import CartesianFilter
-from arx_x5_driver.motion.joint_tracker import (
-    POSITION,
-    SHARED_ACCELERATION,
-    VELOCITY,
-    JointBounds,
-    JointTracker,
-    Saturation,
-    SharedBounds,
-)
+from arx_x5_driver.motion.joint_bounds import JointBounds, SharedBounds
+from arx_x5_driver.motion.joint_tracker import POSITION, SHARED_ACCELERATION, VELOCITY, JointTracker, Saturation
 from arx_x5_driver.motion.latency import ActionLatency
 from arx_x5_driver.motion.schedule import Schedule, Target
 from arx_x5_driver.motion.stopping_path import StoppingPathCheck
