@@ -8,12 +8,11 @@ arm's own body need every link at a dozen points in a fraction of a millisecond.
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from arx_x5_driver.array import Array
+from arx_x5_driver.geometry.urdf import read_links
 
 _BASE = np.eye(4)
 _YZX, _ZXY = (1, 2, 0), (2, 0, 1)
@@ -76,46 +75,28 @@ class Chain:
 
 def _read(urdf: Path, base: str, tip: str) -> tuple[list[Array], list[Array]]:
     """Return origins `(4, 4)` of the joints between two links, with fixed ones at the end as one, and the axes."""
-    joints = {_attribute(joint, "child", "link"): joint for joint in ElementTree.parse(urdf).getroot().iter("joint")}
+    links = {link.name: link for link in read_links(urdf)}
     path = []
-    link = tip
-    while link != base:
-        if link not in joints:
+    name = tip
+    while name != base:
+        if name not in links:
             raise ValueError(f"{urdf} has no chain from '{base}' to '{tip}'")
-        path.append(joints[link])
-        link = _attribute(joints[link], "parent", "link")
+        path.append(links[name])
+        name = links[name].parent
     origins, axes = [], []
     tool = np.eye(4)
-    for joint in reversed(path):
-        origin = _origin(joint)
-        if joint.get("type") == "fixed":
-            tool = tool @ origin
-        elif joint.get("type") in ("revolute", "continuous") and (tool == np.eye(4)).all():
-            origins.append(origin)
-            axes.append(np.array(_attribute(joint, "axis", "xyz").split(), dtype=np.float64))
+    for link in reversed(path):
+        if link.joint_type == "fixed":
+            tool = tool @ link.origin
+        elif link.joint_type in ("revolute", "continuous") and (tool == np.eye(4)).all():
+            origins.append(link.origin)
+            axes.append(link.axis)
         else:
             raise ValueError(
-                f"joint '{joint.get('name')}' of {urdf} is {joint.get('type')}: "
+                f"joint '{link.joint_name}' of {urdf} is {link.joint_type}: "
                 "the chain must be of revolute joints, then fixed ones"
             )
     return [*origins, tool], axes
-
-
-def _attribute(joint: ElementTree.Element, tag: str, name: str) -> str:
-    element = joint.find(tag)
-    if element is None:
-        raise ValueError(f"joint '{joint.get('name')}' has no <{tag}>")
-    return element.get(name, "")
-
-
-def _origin(joint: ElementTree.Element) -> Array:
-    origin = joint.find("origin")
-    matrix = np.eye(4)
-    if origin is not None:
-        matrix[:3, 3] = [float(number) for number in origin.get("xyz", "0 0 0").split()]
-        rpy = [float(number) for number in origin.get("rpy", "0 0 0").split()]
-        matrix[:3, :3] = Rotation.from_euler("xyz", rpy).as_matrix()
-    return matrix
 
 
 def _rodrigues(axis: Array) -> Array:
