@@ -33,7 +33,7 @@ VELOCITY = "velocity"
 SHARED_ACCELERATION = "shared acceleration"
 
 PathCheck = Callable[[Sequence[float], Brake, float], "str | None"]
-"""Maps the present position, the brake after a step and dt to the rule that forbids the step, None if none does."""
+"""(present position, braking after a step, dt) -> the rule that refuses the step, None if none does."""
 
 
 def _anywhere(_here: Sequence[float], _brake: Brake, _dt_s: float) -> None:
@@ -76,7 +76,7 @@ class JointTracker:
         Args:
             bounds: what always holds.
             bandwidth_rad_s: of the filter; 2 / bandwidth is its delay.
-            may_go: forbids steps; it must allow joints to stand still.
+            may_go: refuses steps; it must always allow joints to rest.
             shared: what always holds for all joints together.
         """
         self._shared = tuple(shared)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A clock for nodes with `use_sim_time`: the system's, until it hears that it shall jump.
+"""A clock for nodes with `use_sim_time`: the system's, until it is told to jump.
 
 `python -m uva_experiments.driver.faults.clock` publishes `/clock`, and takes the scripted policy's orders `shift S` and
 `normal`.

@@ -47,7 +47,7 @@ class Reaction:
 
     Attributes:
         noticed_s: from the fault until the driver's status says so; NaN where there is nothing to be said.
-        rest_s: from the fault until no moving command followed; NaN where the arm shall go on.
+        rest_s: from the fault until no moving command followed; NaN where the arm has to go on.
         state: of the driver then.
         recovered: whether chunks are executed again.
     """
