@@ -10,7 +10,6 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
@@ -20,26 +19,17 @@ from trajectory_msgs.msg import JointTrajectory
 from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
 from arx_x5_driver.arm_selection import make_arm, release_notice
 from arx_x5_driver.arms import DryRunArm
-from arx_x5_driver.chunk import ChunkRejectedError
-from arx_x5_driver.control.chunk_source import ChunkSource
+from arx_x5_driver.chunk_input import ChunkInput
 from arx_x5_driver.control.clock_offset import ClockOffset
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.runtime import Runtime
 from arx_x5_driver.control.state import RequestRefusedError, Snapshot, State
 from arx_x5_driver.geometry.kinematics import SdkKinematics, SdkMissingError
 from arx_x5_driver.geometry.se3 import Pose
-from arx_x5_driver.messages import (
-    LoopMessages,
-    chunk_from_message,
-    diagnostics,
-    read_chunk,
-    shown,
-    status_message,
-)
+from arx_x5_driver.messages import LoopMessages, diagnostics, status_message
 from arx_x5_driver.parameters import DriverParameters
 from arx_x5_driver.rules.divergence_guard import OFF
-from arx_x5_driver.rules.rules import NOT_ENABLED, SOURCE
-from uva_msgs.msg import ActionChunk, DriverStatus
+from uva_msgs.msg import DriverStatus
 from uva_node_utils.diagnostics import DiagnosticsPublisher, Report
 from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 from uva_node_utils.parameters import declare
@@ -49,11 +39,7 @@ EXECUTOR_THREADS = 2
 """One reads chunks. The other does all else: stop, enable and the status never wait for a chunk to be read."""
 
 _STATUS_PERIOD_S = 0.05  # while the control loop runs, in whose pauses it is published
-CHUNKS = "uva/action_chunk"
-
 _QUEUE = 10
-_NAMES = 5  # the most that a message lists
-_CHUNK_QUEUE = 1  # an older chunk is worth nothing once a newer one is here
 
 _LEVELS = {State.FAULT: DiagnosticStatus.ERROR, State.STOPPED: DiagnosticStatus.WARN}
 
@@ -81,7 +67,6 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._configured = False
         self._logged_state = State.UNCONFIGURED
         self._ros_ahead = ClockOffset()
-        self._source = ChunkSource(self._settings.chunk_timeout_s or self._settings.max_chunk_horizon_s)
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
 
     @property
@@ -174,9 +159,13 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._eef_pose = publisher(PoseStamped, "x5/eef_pose")
         self._joint_command = publisher(JointTrajectory, "x5/joint_command")
         self._status = publisher(DriverStatus, "x5/status")
-        self._subscribe(ActionChunk, CHUNKS, self._on_chunk, raw=True, callback_group=MutuallyExclusiveCallbackGroup())
-        if self._settings.guard != OFF:
-            self._subscribe(Float32, "uva/divergence", self._on_divergence)
+        settings = self._settings
+        silence_s = settings.chunk_timeout_s or settings.max_chunk_horizon_s
+        self._chunks = ChunkInput(self, self._runtime, self._ros_ahead, silence_s)
+        self._entities.append((ChunkInput.destroy, self._chunks))
+        if settings.guard != OFF:
+            subscription = self.create_subscription(Float32, "uva/divergence", self._on_divergence, 1)
+            self._entities.append((self.destroy_subscription, subscription))
         for name, callback in (("enable", self._enable), ("stop", self._stop), ("home", self._home)):
             service = self.create_service(Trigger, f"x5/{name}", callback)
             self._entities.append((self.destroy_service, service))
@@ -185,53 +174,12 @@ class ArxX5Driver(AutostartLifecycleNode):
         diagnostics = DiagnosticsPublisher(self, "control loop", self._report)
         self._entities.append((DiagnosticsPublisher.destroy, diagnostics))
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable[..., None], **options: Any) -> None:
-        subscription = self.create_subscription(kind, topic, callback, _CHUNK_QUEUE, **options)
-        self._entities.append((self.destroy_subscription, subscription))
-
     def _publish_period(self, now_s: float, measured: ArmState, pose: Pose, command: ArmCommand | None) -> None:
         measured_ns = self._ros_ahead.ns + int((measured.stamp_s - self._settings.state_latency_s) * 1e9)
         self._joint_states.publish(self._messages.joint_states(measured, measured_ns))
         self._eef_pose.publish(self._messages.eef_pose(pose, measured_ns))
         if command is not None:
             self._joint_command.publish(self._messages.joint_command(command, self._ros_ahead.ns + int(now_s * 1e9)))
-
-    def _on_chunk(self, data: bytes, info: dict[str, Any]) -> None:
-        now_s = time.monotonic()
-        try:
-            self._check_source(info, now_s)
-            message = read_chunk(data)
-        except ChunkRejectedError as rejection:
-            self._runtime.reject(rejection)
-            self._log_rejection("a chunk", rejection)
-            return
-        chunk = chunk_from_message(message, now_s, now_s + self._ros_ahead.ns * 1e-9)
-        try:
-            self._runtime.offer(chunk, now_s)
-        except ChunkRejectedError as rejection:
-            self._log_rejection(f"chunk {chunk.sequence}", rejection)
-
-    def _check_source(self, info: dict[str, Any], now_s: float) -> None:
-        gid = info.get("publisher_gid")  # ROS 2 Jazzy does not have it
-        publisher = bytes(gid["data"]) if gid else b""
-        if not self._source.accepts(publisher, now_s):
-            names = self._senders()
-            sender, source = (names.get(gid, "an unknown node") for gid in (publisher, self._source.publisher))
-            raise ChunkRejectedError(SOURCE, f"it came from {sender} while {source} sends chunks; stop one of them")
-
-    def _senders(self) -> dict[bytes, str]:
-        """Return the node that publishes chunks for each publisher's global id."""
-        return {
-            bytes(info.endpoint_gid): shown(f"{info.node_namespace.rstrip('/')}/{info.node_name}")
-            for info in self.get_publishers_info_by_topic(CHUNKS)
-        }
-
-    def _log_rejection(self, chunk: str, rejection: ChunkRejectedError) -> None:
-        # A policy goes on while the arm is stopped. rclpy wants one severity for each place that logs.
-        if rejection.rule == NOT_ENABLED:
-            self.get_logger().debug(f"{chunk} rejected, {rejection}")
-        else:
-            self.get_logger().warning(f"{chunk} rejected, {rejection}", throttle_duration_sec=1.0)
 
     def _on_divergence(self, message: Float32) -> None:
         self._runtime.report_divergence(message.data, time.monotonic())
@@ -290,17 +238,12 @@ class ArxX5Driver(AutostartLifecycleNode):
         warnings = []
         if self._settings.guard != OFF and snapshot.state is State.ACTIVE and math.isnan(snapshot.divergence):
             warnings.append("the guard hears no divergence: does the model predict frames?")
-        publishers = sorted(self._senders().values())
-        if len(publishers) > 1:
-            warnings.append(f"one of {len(publishers)} publishers of chunks is followed: {_listed(publishers)}")
+        if text := self._chunks.warning():
+            warnings.append(text)
         if self.get_clock().ros_time_is_active and not self.get_clock().now().nanoseconds:
             warnings.append("use_sim_time is set and /clock is silent: all stamps are 0 and chunks are rejected")
             self.get_logger().warning(warnings[-1], throttle_duration_sec=10.0)
         return warnings
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "")
 
 
 def _answer(response: Trigger.Response, request: Callable[[], str | None], done: str = "") -> Trigger.Response:
