@@ -144,3 +144,11 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path, tiny_policy, monkeypa
         tiny_policy.save(path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_text_of_a_file_is_escaped_and_cut_in_errors(tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "x", metadata={"format": "\x1b[2Kall is well\n" + "x" * 10_000})
+    with pytest.raises(CheckpointError, match=r"its format: \\x1b\[2Kall is well\\n") as error:
+        UvaPolicy.load(tmp_path / "x")
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 2100
