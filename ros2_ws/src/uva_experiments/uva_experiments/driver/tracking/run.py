@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
+from arx_x5_driver.array import Array
 from arx_x5_sim.world.mujoco_arm import arm_state
-from arx_x5_sim.world.world import HOME_GUESS_RAD, World
+from arx_x5_sim.world.world import HOME_GUESS_RAD, TOOL_QUATERNION, World
+from uva_experiments.driver.figure_eight import FigureEight
 from uva_experiments.driver.tracking.drivers import Follower
-from uva_experiments.driver.tracking.figure_eight import FigureEight
-
-Array = NDArray[np.float64]
 
 RATE_HZ = 200.0
+FIGURE = FigureEight(center=(0.38, 0.0, 0.17), quaternion=tuple(map(float, TOOL_QUATERNION)))
 CHUNK_HZ = 5.0
 LATENCY_S = 0.1
 """From an observation to the arrival of the chunk made from it; measured in the running stack (docs/results.md)."""
