@@ -4,20 +4,19 @@
 What is started is described in uva_bringup.stack; this file only turns it into launch actions.
 """
 
-import shutil
 from dataclasses import fields
 from pathlib import Path
 from tempfile import mkdtemp
 
+import launch.logging
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler, Shutdown, TimerAction
-from launch.event_handlers import OnShutdown
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown, TimerAction
 from launch.events.process import ProcessExited
 from launch.launch_context import LaunchContext
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch_ros.actions import LifecycleNode, Node
 
-from uva_bringup.command import find_executable, write_parameters
+from uva_bringup.command import NODE_ENVIRONMENT, find_executable, write_parameters
 from uva_bringup.options import StackOptions, as_text
 from uva_bringup.stack import NodeSpec, stack
 from uva_bringup.supervisor import describe_exit
@@ -41,17 +40,17 @@ def start_stack(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return an action for each node of the stack that the launch arguments describe."""
     values = {option.name: context.launch_configurations[option.name] for option in fields(StackOptions)}
     specs = stack(StackOptions.from_strings(values))
-    # What raises here does so before any node runs: launch leaves running ones behind.
+    # Before any node runs: an exception ends launch, and launch would leave running nodes behind.
     for spec in specs:
         find_executable(spec.package, spec.executable)
-    folder = Path(mkdtemp(prefix="uva_bringup_"))
-    tidy_up = OnShutdown(on_shutdown=lambda event, context: shutil.rmtree(folder, ignore_errors=True))
-    return [RegisterEventHandler(tidy_up), *(node_action(spec, folder) for spec in specs)]
+    # In the log folder of this run, where they may stay: nobody could remove them if launch is killed.
+    folder = Path(mkdtemp(prefix="parameters_", dir=launch.logging.launch_config.log_dir))
+    return [node_action(spec, folder) for spec in specs]
 
 
 def node_action(spec: NodeSpec, folder: Path) -> Node:
     """Return the launch action that runs one process of the stack."""
-    # A process with several nodes has no name to give: launch could not follow its lifecycle.
+    # launch follows the lifecycle of a node by its name, and a process with several nodes has none.
     make = LifecycleNode if spec.lifecycle and spec.name else Node
     return make(
         package=spec.package,
@@ -60,6 +59,7 @@ def node_action(spec: NodeSpec, folder: Path) -> Node:
         namespace=spec.namespace,
         exec_name=spec.label,
         parameters=write_parameters(spec, folder),
+        additional_env=dict(NODE_ENVIRONMENT),
         remappings=list(spec.remappings),
         arguments=list(spec.arguments),
         ros_arguments=["--log-level", spec.log_level],
@@ -70,7 +70,7 @@ def node_action(spec: NodeSpec, folder: Path) -> Node:
 
 
 def end_all(event: ProcessExited, context: LaunchContext, spec: NodeSpec) -> list[LaunchDescriptionEntity]:
-    """Return what follows when a node is gone: the others end, after the time it is given."""
+    """Return the actions after the end of a node: the others end as well, `linger_s` later."""
     if context.is_shutdown:
         return []
     reason = f"{spec.label} {describe_exit(event.returncode)}"

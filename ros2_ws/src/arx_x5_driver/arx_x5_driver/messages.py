@@ -18,10 +18,11 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from arx_x5_driver.arm import JOINT_COUNT, ArmCommand, ArmState
-from arx_x5_driver.chunk import Chunk, ChunkRejectedError
+from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.rate import RateStatistics
 from arx_x5_driver.control.state import Snapshot
 from arx_x5_driver.geometry.se3 import Pose
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import MESSAGE
 from uva_msgs.msg import ActionChunk, DriverStatus
 from uva_node_utils.time import duration_to_seconds, seconds_to_duration, stamp_to_seconds
@@ -83,7 +84,7 @@ def chunk_from_message(message: ActionChunk, now_s: float, ros_now_s: float) -> 
 
 
 def status_message(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> DriverStatus:
-    """The status without its stamp."""
+    """Return the status without its stamp."""
     return DriverStatus(
         reason=snapshot.reason,
         limit_names=list(snapshot.rule_counts),
@@ -93,7 +94,7 @@ def status_message(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool
 
 
 def diagnostics(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> dict[str, Any]:
-    """The same as key and value, and what only diagnostics have; the reason is their message."""
+    """Return the same as key and value, and what only diagnostics have; the reason is their message."""
     return {
         **_numbers(snapshot, statistics, dry_run),
         "loop_work_p50": statistics.work_p50_s,
@@ -103,7 +104,7 @@ def diagnostics(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -
 
 
 def _numbers(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> dict[str, Any]:
-    """What status and diagnostics have in common, by its name in both."""
+    """Return what status and diagnostics have in common, by its name in both."""
     return {
         "state": snapshot.state.value,
         "chunk_sequence": snapshot.chunk_sequence,
@@ -152,7 +153,7 @@ class LoopMessages:
         return self._eef_pose
 
     def joint_command(self, command: ArmCommand, stamp_ns: int) -> JointTrajectory:
-        """What was sent, as a trajectory of one point."""
+        """Return the command that was sent as a trajectory of one point."""
         self._point.positions = _joined(command.position, command.gripper_width)
         self._point.velocities = _joined(command.velocity, command.gripper_velocity)
         self._point.accelerations = _joined(command.acceleration, command.gripper_acceleration)

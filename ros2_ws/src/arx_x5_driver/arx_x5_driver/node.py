@@ -20,25 +20,16 @@ from trajectory_msgs.msg import JointTrajectory
 from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
 from arx_x5_driver.arm_selection import make_arm, release_notice
 from arx_x5_driver.arms import DryRunArm
-from arx_x5_driver.control.chunk_source import ChunkSource
+from arx_x5_driver.chunk_inbox import TOPIC, ChunkInbox
 from arx_x5_driver.control.clock_offset import ClockOffset
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.runtime import Runtime
 from arx_x5_driver.control.state import RequestRefusedError, Snapshot, State
 from arx_x5_driver.geometry.kinematics import SdkKinematics, SdkMissingError
 from arx_x5_driver.geometry.se3 import Pose
-from arx_x5_driver.messages import (
-    LoopMessages,
-    chunk_from_message,
-    diagnostics,
-    read_chunk,
-    shown,
-    status_message,
-)
+from arx_x5_driver.messages import LoopMessages, diagnostics, status_message
 from arx_x5_driver.parameters import DriverParameters
-from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.divergence_guard import OFF
-from arx_x5_driver.rules.rules import NOT_ENABLED, SOURCE
 from uva_msgs.msg import ActionChunk, DriverStatus
 from uva_node_utils.diagnostics import DiagnosticsPublisher, Report
 from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
@@ -49,7 +40,6 @@ EXECUTOR_THREADS = 2
 """One reads chunks. The other does all else: stop, enable and the status never wait for a chunk to be read."""
 
 _STATUS_PERIOD_S = 0.05  # while the control loop runs, in whose pauses it is published
-CHUNKS = "uva/action_chunk"
 
 _QUEUE = 10
 _NAMES = 5  # the most that a message lists
@@ -59,7 +49,7 @@ _LEVELS = {State.FAULT: DiagnosticStatus.ERROR, State.STOPPED: DiagnosticStatus.
 
 
 class ArxX5Driver(AutostartLifecycleNode):
-    """Executes action chunks on an arm. The README lists parameters, topics, services and states."""
+    """Execute action chunks on an arm. The README lists parameters, topics, services and states."""
 
     def __init__(self, arm: Arm | None = None, **kwargs: Any) -> None:
         """Declare the parameters.
@@ -74,6 +64,8 @@ class ArxX5Driver(AutostartLifecycleNode):
             self._arm: Arm = arm or make_arm(self._settings)
         except ValueError as error:
             raise StartupError(str(error)) from error
+        name = type(arm).__name__ if arm else f"{self._settings.arm} {self._settings.arm_model}"
+        self.get_logger().info(f"{self.get_fully_qualified_name()} drives {name}, dry_run: {self._settings.dry_run}")
         if self._settings.dry_run:
             self._arm = DryRunArm(self._arm)
         self._messages = LoopMessages(self._settings.frame, self._settings.command_lead_s)
@@ -81,12 +73,11 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._configured = False
         self._logged_state = State.UNCONFIGURED
         self._ros_ahead = ClockOffset()
-        self._source = ChunkSource(self._settings.chunk_timeout_s or self._settings.max_chunk_horizon_s)
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
 
     @property
     def realtime_priority(self) -> int:
-        """What the control loop shall have; 0: none."""
+        """Real-time priority of the control loop; 0: none."""
         return int(self._settings.realtime_priority)
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
@@ -112,6 +103,8 @@ class ArxX5Driver(AutostartLifecycleNode):
             settings.realtime_priority,
             max(1, round(_STATUS_PERIOD_S * settings.rate_hz)),
         )
+        silence_s = settings.chunk_timeout_s or settings.max_chunk_horizon_s
+        self._inbox = ChunkInbox(self, self._runtime, silence_s, lambda: self._ros_ahead.ns)
         self._configured = True
         self._open()
         return TransitionCallbackReturn.SUCCESS
@@ -146,7 +139,7 @@ class ArxX5Driver(AutostartLifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Nothing goes on after a transition that failed half-way."""
+        """Release the arm after a transition that failed half-way."""
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
@@ -174,7 +167,8 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._eef_pose = publisher(PoseStamped, "x5/eef_pose")
         self._joint_command = publisher(JointTrajectory, "x5/joint_command")
         self._status = publisher(DriverStatus, "x5/status")
-        self._subscribe(ActionChunk, CHUNKS, self._on_chunk, raw=True, callback_group=MutuallyExclusiveCallbackGroup())
+        group = MutuallyExclusiveCallbackGroup()
+        self._subscribe(ActionChunk, TOPIC, self._inbox.receive, raw=True, callback_group=group)
         if self._settings.guard != OFF:
             self._subscribe(Float32, "uva/divergence", self._on_divergence)
         for name, callback in (("enable", self._enable), ("stop", self._stop), ("home", self._home)):
@@ -195,43 +189,6 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._eef_pose.publish(self._messages.eef_pose(pose, measured_ns))
         if command is not None:
             self._joint_command.publish(self._messages.joint_command(command, self._ros_ahead.ns + int(now_s * 1e9)))
-
-    def _on_chunk(self, data: bytes, info: dict[str, Any]) -> None:
-        now_s = time.monotonic()
-        try:
-            self._check_source(info, now_s)
-            message = read_chunk(data)
-        except ChunkRejectedError as rejection:
-            self._runtime.reject(rejection)
-            self._log_rejection("a chunk", rejection)
-            return
-        chunk = chunk_from_message(message, now_s, now_s + self._ros_ahead.ns * 1e-9)
-        try:
-            self._runtime.offer(chunk, now_s)
-        except ChunkRejectedError as rejection:
-            self._log_rejection(f"chunk {chunk.sequence}", rejection)
-
-    def _check_source(self, info: dict[str, Any], now_s: float) -> None:
-        gid = info.get("publisher_gid")  # ROS 2 Jazzy does not have it
-        publisher = bytes(gid["data"]) if gid else b""
-        if not self._source.accepts(publisher, now_s):
-            names = self._senders()
-            sender, source = (names.get(gid, "an unknown node") for gid in (publisher, self._source.publisher))
-            raise ChunkRejectedError(SOURCE, f"it came from {sender} while {source} sends chunks; stop one of them")
-
-    def _senders(self) -> dict[bytes, str]:
-        """Return the node that publishes chunks for each publisher's global id."""
-        return {
-            bytes(info.endpoint_gid): shown(f"{info.node_namespace.rstrip('/')}/{info.node_name}")
-            for info in self.get_publishers_info_by_topic(CHUNKS)
-        }
-
-    def _log_rejection(self, chunk: str, rejection: ChunkRejectedError) -> None:
-        # A policy goes on while the arm is stopped. rclpy wants one severity for each place that logs.
-        if rejection.rule == NOT_ENABLED:
-            self.get_logger().debug(f"{chunk} rejected, {rejection}")
-        else:
-            self.get_logger().warning(f"{chunk} rejected, {rejection}", throttle_duration_sec=1.0)
 
     def _on_divergence(self, message: Float32) -> None:
         self._runtime.report_divergence(message.data, time.monotonic())
@@ -290,7 +247,7 @@ class ArxX5Driver(AutostartLifecycleNode):
         warnings = []
         if self._settings.guard != OFF and snapshot.state is State.ACTIVE and math.isnan(snapshot.divergence):
             warnings.append("the guard hears no divergence: does the model predict frames?")
-        publishers = sorted(self._senders().values())
+        publishers = sorted(self._inbox.publishers().values())
         if len(publishers) > 1:
             warnings.append(f"one of {len(publishers)} publishers of chunks is followed: {_listed(publishers)}")
         if self.get_clock().ros_time_is_active and not self.get_clock().now().nanoseconds:

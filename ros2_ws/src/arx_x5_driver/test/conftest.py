@@ -161,9 +161,9 @@ class Witness:
             self.rejected += 1
         else:
             after = rig.snapshot()
-            borne = [rule for rule, count in before.rule_counts.items() if after.rule_counts[rule] != count]
-            assert all(rig.actions[rule] == CLIP for rule in borne)
-            assert sum(after.rule_counts.values()) == sum(before.rule_counts.values()) + len(borne)
+            clipped = [rule for rule, count in before.rule_counts.items() if after.rule_counts[rule] != count]
+            assert all(rig.actions[rule] == CLIP for rule in clipped)
+            assert sum(after.rule_counts.values()) == sum(before.rule_counts.values()) + len(clipped)
             self.accepted_steps += len(chunk)
             assert rig.controller.state.value == "active"
 

@@ -13,7 +13,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from arx_x5_driver.control.config import ControllerConfig
-from arx_x5_driver.motion.joint_tracker import JointTracker, SharedBounds
+from arx_x5_driver.motion.joint_bounds import SharedBounds
+from arx_x5_driver.motion.joint_tracker import JointTracker
 from arx_x5_driver.motion.motion import LONGEST_STOP_S
 from arx_x5_driver.parameters import DriverParameters
 from uva_node_utils.specs import parameter_specs
@@ -96,9 +97,9 @@ def config_of(parameters: dict[str, float]) -> ControllerConfig:
     raise AssertionError
 
 
-@settings(max_examples=settings().max_examples, deadline=None)
-@example({"rate_hz": 200.0, "tracking_bandwidth_rad_s": 100.0}, 0, False)
-@example({"rate_hz": 34.0, "tracking_bandwidth_rad_s": 17.0}, 0, True)
+@settings(max_examples=settings().max_examples // 4, deadline=None)
+@example({"rate_hz": 200.0, "tracking_bandwidth_rad_s": 100.0}, 1, False)
+@example({"rate_hz": 34.0, "tracking_bandwidth_rad_s": 17.0}, 1, True)
 @example(
     {
         "rate_hz": 267.0,
@@ -109,12 +110,12 @@ def config_of(parameters: dict[str, float]) -> ControllerConfig:
         "cartesian_acceleration_m_s2": 767.0,
         "cartesian_jerk_m_s3": 38642.0,
     },
-    0,
+    1,
     False,
 )
 @given(drawn, st.integers(0, 2**16), st.booleans())
 def test_a_resting_target_is_reached_and_kept(parameters: dict[str, float], seed: int, missed: bool) -> None:
-    """Also while one period in five is missed."""
+    """Also with missed periods, and with little jerk for the bandwidth, where joints once swung without end."""
     config = config_of(parameters)
     bounds = config.motion.bounds()
     cartesian = config.motion.cartesian

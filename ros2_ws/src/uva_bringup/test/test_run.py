@@ -17,9 +17,9 @@ from uva_bringup.options import StackOptions
 pytestmark = pytest.mark.system
 
 NODE = f"""#!{sys.executable}
-import pathlib, signal, sys, time
+import os, signal, sys, time
 signal.signal(signal.SIGINT, lambda *_: sys.exit("stopped properly"))
-print("ready", *sys.argv[1:], flush=True)
+print("ready", *sys.argv[1:], "dies with parent:", os.environ.get("UVA_DIE_WITH_PARENT"), flush=True)
 time.sleep(60)
 """
 
@@ -74,6 +74,7 @@ def test_output_has_the_nodes_name_in_front(running):
         "[sim]             ",
         "[uva_policy_node] ",
     ]
+    assert all("dies with parent: 1" in line for line in running.first_lines)
     assert all("__ns:=/left" in line and "--params-file" in line for line in running.first_lines)
 
 
@@ -134,6 +135,11 @@ def test_help_lists_every_option(capsys):
     shown = capsys.readouterr().out
     assert all(f"  {name}:=" in shown for name in StackOptions.__dataclass_fields__)
     assert run.main(["--show-args"]) == 0
+
+
+def test_missing_model_is_told_before_anything_starts(prefix, capfd):
+    assert run.main(["robot:=x5", "model:=nowhere.safetensors"]) == 2
+    assert capfd.readouterr() == ("", "[uva_bringup] model:=nowhere.safetensors: no such file\n")
 
 
 def test_wrong_option_is_one_line_and_exit_code_2(capsys):

@@ -5,10 +5,14 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import rclpy
 import yaml
+from rclpy.context import Context
+from rclpy.node import Node
 
+from uva_bringup.command import write_parameters
 from uva_bringup.options import MASK_MODES, ROBOTS, StackOptions
-from uva_bringup.stack import NodeSpec, stack
+from uva_bringup.stack import DRIVER, NodeSpec, stack
 
 SHARE = Path(__file__).parents[1]
 CONFIG = SHARE / "config"
@@ -18,9 +22,17 @@ def described(**options) -> dict[str, NodeSpec]:
     return {spec.label: spec for spec in stack(StackOptions(**options), SHARE)}
 
 
+@pytest.fixture
+def model(tmp_path) -> Path:
+    """A checkpoint of the user's own."""
+    path = tmp_path / "mine.safetensors"
+    path.touch()
+    return path
+
+
 @pytest.mark.parametrize(("robot", "mask_mode"), list(product(ROBOTS, MASK_MODES)))
-def test_every_robot_runs_in_every_mode(robot, mask_mode):
-    specs = described(robot=robot, mask_mode=mask_mode, model="mine.safetensors")
+def test_every_robot_runs_in_every_mode(robot, mask_mode, model):
+    specs = described(robot=robot, mask_mode=mask_mode, model=str(model))
     assert list(specs) == ["sim" if robot == "sim" else "arx_x5_driver", "uva_policy_node"]
     assert specs["uva_policy_node"].parameters["uva_policy_node"]["mask_mode"] == mask_mode
     for spec in specs.values():
@@ -35,11 +47,11 @@ def test_parameter_files_hold_in_any_namespace(file):
         assert list(content) == ["ros__parameters"]
 
 
-def test_robots_differ_in_what_drives_the_arm():
+def test_robots_differ_in_what_drives_the_arm(model):
     sim = described(robot="sim", seed=5)["sim"]
     assert (sim.package, sim.executable, sim.name) == ("arx_x5_sim", "sim", None)
     assert sim.parameters["sim_camera"]["seed"] == 5
-    x5 = described(robot="x5", can_interface="can3", arm_model="L5", model="mine.safetensors")["arx_x5_driver"]
+    x5 = described(robot="x5", can_interface="can3", arm_model="L5", model=str(model))["arx_x5_driver"]
     assert (x5.package, x5.executable, x5.name) == ("arx_x5_driver", "driver", "arx_x5_driver")
     assert x5.parameters["arx_x5_driver"] == {
         "autostart": True,
@@ -53,12 +65,13 @@ def test_robots_differ_in_what_drives_the_arm():
     assert loopback.parameters["arx_x5_driver"]["arm"] == "loopback"
 
 
-def test_model_is_the_shipped_one_unless_chosen():
-    def model(**options) -> str:
+def test_model_is_the_shipped_one_unless_chosen(model, monkeypatch):
+    def loaded(**options) -> str:
         return described(**options)["uva_policy_node"].parameters["uva_policy_node"]["model"]
 
-    assert model() == str(SHARE / "models" / "uva_tiny.safetensors")
-    assert model(model="mine.safetensors") == str(Path("mine.safetensors").absolute())
+    assert loaded() == str(SHARE / "models" / "uva_tiny.safetensors")
+    monkeypatch.chdir(model.parent)
+    assert loaded(model="mine.safetensors") == str(model)
 
 
 def test_camera_topic_is_remapped_for_all_who_use_it_and_brings_its_camera_info():
@@ -100,9 +113,24 @@ def test_rviz_shows_the_topics_of_the_namespace():
         assert f"Value: {topic}" in shown
 
 
-@pytest.mark.parametrize(("namespace", "prefix"), [("", "/"), ("left", "/left/"), ("/left/", "/left/")])
-def test_parameters_are_written_for_nodes_named_in_full(namespace, prefix):
-    sim = described(namespace=namespace, seed=3)["sim"]
-    content = yaml.safe_load(sim.parameters_yaml())
-    assert content[f"{prefix}sim_camera"] == {"ros__parameters": {"autostart": True, "seed": 3}}
-    assert f"{prefix}arx_x5_driver" in content
+# Every pattern by which a user's file may name the driver in the namespace "left"; each would enable motion.
+USERS_PATTERNS = ("/left/arx_x5_driver", "/**/arx_x5_driver", "/*/arx_x5_driver", "/left/**", "/**", "/**/*")
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("pattern", USERS_PATTERNS)
+def test_options_reach_the_driver_in_any_namespace_and_win_over_every_file(tmp_path, model, pattern):
+    users = tmp_path / "mine.yaml"
+    users.write_text(yaml.safe_dump({pattern: {"ros__parameters": {"dry_run": False, "autostart": True}}}))
+    driver = described(robot="x5", model=str(model), dry_run=True, autostart=False, params_file=str(users))[DRIVER]
+    files = write_parameters(driver, tmp_path)
+    context = Context()
+    rclpy.init(args=["--ros-args", *(word for file in files for word in ("--params-file", str(file)))], context=context)
+    try:
+        for namespace in ("", "/left", "/cell1/left"):
+            node = Node(DRIVER, namespace=namespace, context=context)
+            dry_run, autostart = node.declare_parameter("dry_run", False), node.declare_parameter("autostart", True)
+            assert (namespace, dry_run.value, autostart.value) == (namespace, True, False)
+            node.destroy_node()
+    finally:
+        rclpy.shutdown(context=context)

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from uva_bringup.stack import NodeSpec
+
+# Makes a node of uva_node_utils stop when the process that started it has ended, in whatever way.
+NODE_ENVIRONMENT: Mapping[str, str] = {"UVA_DIE_WITH_PARENT": "1"}
 
 
 class ExecutableNotFoundError(RuntimeError):

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 ROBOTS = ("sim", "x5", "loopback")
 # The values of uva_core.MaskMode, spelled out because this package knows the others by name only (a test compares).
@@ -15,6 +19,7 @@ ARM_MODELS = ("X5_umi", "X5", "L5")
 GUARDS = ("off", "slow", "hold")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 CAMERA_TOPIC = "camera/image_raw"
+_NAMESPACE = re.compile(r"(/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*)?/?", re.ASCII)
 
 
 class OptionError(ValueError):
@@ -57,8 +62,14 @@ class StackOptions:
             raise OptionError("robot:=x5 needs model:=FILE: the shipped weights have only ever moved a simulated arm")
         if self.dry_run and self.robot == "sim":
             raise OptionError("dry_run:=true is for robot:=x5: the simulated arm is there to move")
-        if self.params_file and not Path(self.params_file).is_file():
-            raise OptionError(f"params_file:={self.params_file}: no such file")
+        if self.seed < 0:
+            raise OptionError(f"seed:={self.seed} is negative")
+        if not _NAMESPACE.fullmatch(self.namespace):
+            raise OptionError(f"namespace:={self.namespace} is not of the form left or /cell1/left")
+        if self.model:
+            _check_readable("model", self.model)
+        if self.params_file:
+            _check_parameters(self.params_file)
 
     @classmethod
     def from_strings(cls, values: Mapping[str, str]) -> StackOptions:
@@ -102,6 +113,37 @@ def _convert(name: str, text: str, kind: type) -> Any:
         except ValueError:
             raise OptionError(f"{name}:={text} is not a whole number") from None
     return text
+
+
+def _check_readable(option: str, path: str) -> None:
+    if not Path(path).exists():
+        raise OptionError(f"{option}:={path}: no such file")
+    if not Path(path).is_file():
+        raise OptionError(f"{option}:={path} is not a file")
+    if not os.access(path, os.R_OK):
+        raise OptionError(f"{option}:={path} cannot be read: check its permissions")
+
+
+def _check_parameters(path: str) -> None:
+    """Raise OptionError unless the file reads as ROS parameters; what they are called is for the nodes to check."""
+    _check_readable("params_file", path)
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        valid = content is None or _holds_parameters(content)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise OptionError(f"params_file:={path} is not YAML: {reason}") from None
+    if not valid:
+        raise OptionError(f"params_file:={path} is not of the form NODE: {{ros__parameters: {{NAME: VALUE}}}}")
+
+
+def _holds_parameters(content: object) -> bool:
+    """Return whether every node, and every namespace of nodes, has a mapping `ros__parameters`."""
+    if not isinstance(content, dict) or not content:
+        return False
+    if "ros__parameters" in content:
+        return isinstance(content["ros__parameters"], dict)
+    return all(_holds_parameters(value) for value in content.values())
 
 
 def as_text(value: object) -> str:

@@ -67,11 +67,11 @@ class NodeSpec:
     def parameters_yaml(self) -> str:
         """Return `parameters` as the text of a parameter file.
 
-        It names nodes in full: then it also wins over files that do so, wherever it stands.
+        The nodes are matched in any namespace, because a launch file that includes this one may push another in
+        front. The unusual pattern is needed: rcl applies the patterns in the order in which they first appear in all
+        files, whichever file comes last. Any pattern that a user's file also has would lose against that file.
         """
-        namespace = f"/{self.namespace.strip('/')}/".replace("//", "/")
-        content = {f"{namespace}{node}": {"ros__parameters": dict(values)} for node, values in self.parameters.items()}
-        return yaml.safe_dump(content)
+        return yaml.safe_dump({f"/**/**/{node}": {"ros__parameters": dict(v)} for node, v in self.parameters.items()})
 
 
 def stack(options: StackOptions, share: Path | None = None) -> list[NodeSpec]:

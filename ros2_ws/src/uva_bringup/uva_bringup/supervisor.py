@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from uva_bringup import guardian
+from uva_bringup.command import NODE_ENVIRONMENT
 
 # After SIGINT a node has time to bring an arm to a stop and close its files; then it is pressed harder.
 SIGINT_GRACE_S = 5.0
@@ -65,7 +66,10 @@ def describe_exit(returncode: int) -> str:
     """Return "exited with code 1" or "was killed by SIGKILL"."""
     if returncode >= 0:
         return f"exited with code {returncode}"
-    return f"was killed by {signal.Signals(-returncode).name}"
+    try:
+        return f"was killed by {signal.Signals(-returncode).name}"
+    except ValueError:  # most real-time signals have no name
+        return f"was killed by signal {-returncode}"
 
 
 class Supervisor:
@@ -93,7 +97,7 @@ class Supervisor:
         """
         self._commands = commands
         self._on_line: Callable[[str, str], None] | None = on_line
-        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
+        self._environment = {**os.environ, **NODE_ENVIRONMENT, "PYTHONUNBUFFERED": "1", **(environment or {})}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lines: dict[str, deque[str]] = {c.label: deque(maxlen=LAST_LINES) for c in commands}
         self._deaths: dict[str, Death] = {}

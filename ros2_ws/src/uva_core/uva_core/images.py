@@ -31,7 +31,8 @@ def prepare(images: NDArray[np.uint8] | Tensor, size: int, resize: str) -> Tenso
     Raises:
         ValueError: another dtype, shape or resize mode, or no pixels.
     """
-    images = torch.as_tensor(images)
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(np.ascontiguousarray(images))  # torch knows no views that run backwards
     height, width = _checked_size(images)
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

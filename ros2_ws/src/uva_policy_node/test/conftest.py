@@ -58,7 +58,7 @@ def tiny_policy(tiny_config: UvaConfig) -> UvaPolicy:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory, tiny_config, tiny_policy) -> str:
-    """A checkpoint of which all modes are said to be trained; beside it one for video only, and one with language."""
+    """Return a checkpoint trained in all modes; beside it are one for video only, and one with language."""
     folder = tmp_path_factory.mktemp("model")
     tiny_policy.save(folder / "all.safetensors")
     UvaPolicy(dataclasses.replace(tiny_config, trained_modes=("video",))).save(folder / "video.safetensors")

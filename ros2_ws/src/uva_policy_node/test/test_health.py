@@ -15,7 +15,7 @@ STAGE_S = {"inference": 0.05}
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock at `now` that only the test moves."""
+    """Return a clock at `now` that only the test moves."""
 
     class Clock:
         now = 1000.0
@@ -30,7 +30,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def health(clock) -> Health:
-    """It waits for 1.0 s + 1 / 5 Hz before it reports that nothing is published."""
+    """Return one that allows 1.0 s + 1 / 5 Hz without a publication."""
     return Health(get_logger("health"), PolicyParameters(rate_hz=5.0, observation_timeout_s=1.0))
 
 

@@ -22,7 +22,7 @@ def predictor(tiny_policy) -> Predictor:
 
 
 def filled(policy, seconds):
-    """A history in which brightness and the pose's x tell the time."""
+    """Return a history in which brightness and the pose's x tell the time."""
     buffer = policy.make_buffer()
     for i in range(round(seconds * 20) + 1):
         pose = np.eye(4)

@@ -64,7 +64,7 @@ def test_motion_is_that_of_the_block_that_moves_furthest():
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """The smallest model, untrained."""
+    """Return the smallest model, untrained."""
     UvaPolicy(from_dict(UvaConfig, presets.load("uva_tiny")["config"])).save(tmp_path / "model.safetensors")
     return tmp_path / "model.safetensors"
 

@@ -66,12 +66,12 @@ class Controller:
         return self._motion.schedule
 
     def configure(self) -> None:
-        """The arm is connected."""
+        """Start from the connected arm."""
         self._enter(State.INACTIVE, "not activated yet")
 
     def activate(self) -> None:
-        """Commands may be sent from now on, but only after `enable`."""
-        self._motion.halt()  # what moved when commands ended must not go on now
+        """Allow commands from now on; they begin with `enable`."""
+        self._motion.halt()  # a motion that was under way when commands ended must not continue
         self._feedback.forget()
         self._enter(State.STOPPED, "not enabled yet, call enable")
 
@@ -80,7 +80,7 @@ class Controller:
         self._enter(State.INACTIVE, "deactivated")
 
     def cleanup(self) -> None:
-        """The arm is about to be disconnected."""
+        """End all motion: the arm is about to be disconnected."""
         self._enter(State.UNCONFIGURED, "cleaned up")
 
     def enable(self, now_s: float) -> None:
@@ -115,9 +115,10 @@ class Controller:
             self._enter(State.STOPPED, reason)
 
     def fault(self, reason: str, rule: str | None = None, brakes: bool = True) -> None:
-        """Something below or beside the controller failed, which counts for a rule: brake, and stay.
+        """Brake and hold after a failure below or beside the controller; the failure counts for `rule`.
 
-        Without `brakes` no command reaches the arm, whose process stands it still: nothing is made up for later.
+        `brakes=False` says that commands no longer reach the arm. Its own process then holds it, so the controller
+        forgets the motion and does not catch up later.
         """
         if not brakes and self._motion.moving:
             self._motion.halt()
@@ -137,7 +138,7 @@ class Controller:
         """Execute a chunk that was received at a time. Raises `ChunkRejectedError`, which is counted."""
         now_s = self._advance(now_s)
         try:
-            borne = self._check(chunk, now_s)
+            clipped_rules = self._check(chunk, now_s)
         except ChunkRejectedError as rejection:
             self.reject(rejection, f"chunk {chunk.sequence}")
             raise
@@ -146,7 +147,7 @@ class Controller:
         self._delay.add(now_s - chunk.stamp_s)
         if self._state is not State.ACTIVE:
             self._guard.begin(now_s)
-        for rule in borne:
+        for rule in clipped_rules:
             self._book.count(rule)
         self._motion.run(chunk, now_s, already_running=self._state is State.ACTIVE)
         self._accepted += 1
@@ -201,7 +202,7 @@ class Controller:
         return self._motion.command
 
     def snapshot(self, now_s: float) -> Snapshot:
-        """What there is to report."""
+        """Return what there is to report."""
         sequence, received_s = self._chunk or (0, math.nan)
         return Snapshot(
             state=self._state,
@@ -221,21 +222,21 @@ class Controller:
         )
 
     def _check(self, chunk: Chunk, now_s: float) -> list[str]:
-        """Raise `ChunkRejectedError` unless a chunk is fit for execution now; the rules that it breaks nevertheless."""
+        """Return the rules that a chunk breaks and that clip; raise `ChunkRejectedError` if it cannot run now."""
         if self._state not in ENABLED:
             raise ChunkRejectedError(NOT_ENABLED, f"the driver is {self._state.value}")
         if self._home is not None:
             raise ChunkRejectedError(NOT_ENABLED, "the arm is moving to its home position")
         if self._guard.holds(now_s):
             raise ChunkRejectedError(GUARD, f"the world diverged by {self._guard.divergence:.3g}")
-        borne = self._gate.check(chunk, now_s, self._motion.lead_s, self._motion.pose)
+        clipped_rules = self._gate.check(chunk, now_s, self._motion.lead_s, self._motion.pose)
         rule = self._motion.refused_for(chunk)
         if rule is not None:
             raise ChunkRejectedError(rule, "a step lies beyond it")
-        return borne
+        return clipped_rules
 
     def _give_up(self, verdict: Verdict) -> None:
-        """A rule was broken that is not to be clipped: end the motion in which it was."""
+        """End the motion in which a rule was broken that does not clip."""
         motion = "the move home" if self._home is not None else f"chunk {self._chunk[0] if self._chunk else 0}"
         self._enter(State.STOPPED if verdict.action == STOP else State.HOLDING, f"{motion} broke rule '{verdict.rule}'")
 
@@ -244,12 +245,12 @@ class Controller:
         self._motion.schedule.clear()
 
     def _advance(self, now_s: float) -> float:
-        """The newest time seen: chunks and ticks come from threads that read the clock a little earlier."""
+        """Return the newest time seen: chunks and ticks come from threads that read the clock a little earlier."""
         self._latest_s = max(self._latest_s, now_s)
         return self._latest_s
 
     def _watch(self, measured: ArmState | None, commanded_s: float) -> None:
-        """Learn from a new measurement how the arm follows what was commanded last; none for long is a fault."""
+        """Learn from a new measurement how the arm follows its last command; too long without one is a fault."""
         news = self._feedback.take(measured, self._latest_s)
         if self._state not in ENABLED:
             return
@@ -262,7 +263,7 @@ class Controller:
             self.fault(f"{reason}{self._feedback.problem}", FEEDBACK_TIMEOUT)
 
     def _watch_chunk(self, now_s: float) -> None:
-        """Hold when the running chunk is over, or the policy has said nothing for too long."""
+        """Hold when the running chunk is over, or when the policy is silent for too long."""
         sequence, received_s = self._chunk or (0, math.nan)
         schedule, timeout_s = self._motion.schedule, self._config.chunk_timeout_s
         if now_s >= schedule.end_s:

@@ -104,7 +104,7 @@ class RateLoop:
         return time.monotonic() - self._last_s
 
     def statistics(self) -> RateStatistics:
-        """The loop's timing."""
+        """Return the loop's timing."""
         # The loop may wait for Python's lock meanwhile, and this is ten times as fast as np.percentile. The NaN of
         # periods to come count as largest.
         count = min(self._count, len(self._works_s))

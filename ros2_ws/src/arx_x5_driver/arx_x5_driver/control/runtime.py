@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 
 from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
-from arx_x5_driver.chunk import Chunk, ChunkRejectedError
+from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.rate import RateLoop, RateStatistics
 from arx_x5_driver.control.state import RequestRefusedError, Snapshot, State
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.geometry.se3 import Pose
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import ARM_ERROR
 
 _REST_TIMEOUT_S = 0.5  # limits let every joint stop within 0.3 s
@@ -92,7 +93,7 @@ class Runtime:
             self._left_behind = True
 
     def close(self) -> None:
-        """The arm is about to be disconnected: call it after `stop`."""
+        """Prepare for the end of the connection to the arm: call it after `stop`."""
         with self._lock:
             self._controller.cleanup()
 
@@ -149,7 +150,7 @@ class Runtime:
             self._controller.report_divergence(value, now_s)
 
     def watch(self) -> tuple[Snapshot, RateStatistics]:
-        """What to report; call it regularly, it also notices a loop that hangs."""
+        """Return what to report. Call it regularly: it also notices a loop that hangs."""
         silence_s = self._loop.silence_s()
         with self._lock:
             if silence_s > _STUCK_S:

@@ -31,7 +31,7 @@ class ActionLatency:
             self._measured.add(float(behind @ velocity) / square)
 
     def renew(self) -> None:
-        """Take over what was measured, in small steps: call it where a new chunk begins."""
+        """Move a small step towards the measured latency; call it when a new chunk begins."""
         median_s = self._measured.p50 if self._measured is not None else math.nan
         if math.isnan(median_s):
             return

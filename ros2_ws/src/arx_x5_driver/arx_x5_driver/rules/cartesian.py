@@ -12,7 +12,7 @@ from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.geometry.se3 import Pose
 from arx_x5_driver.rules.rules import TABLE, WORKSPACE
 
-_SLOWEST_SHARE = 0.1  # of the Cartesian speeds, at a singularity: with none the arm could not leave it again
+_SLOWEST_SHARE = 0.1  # of the Cartesian speeds, at a singularity: with 0 the arm could not leave it
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class CartesianRules:
         workspace_min: lowest corner of the box `(3,)` [m] in the base frame.
         workspace_max: highest corner.
         table_height_m: height of the table's surface.
-        table_clearance_m: how far above it the keypoints stay.
+        table_clearance_m: least height of the keypoints above it.
         keypoints: points of the gripper `(K, 3)` [m] in the end effector's frame.
         self_distance_m: least distance between parts of the arm.
         speed_m_s: highest speed.
         speed_rad_s: highest rate of turn.
-        acceleration_m_s2: highest acceleration by those of the joints.
-        jerk_m_s3: highest jerk by those of the joints.
+        acceleration_m_s2: highest acceleration, as the bound by those of the joints.
+        jerk_m_s3: highest jerk, likewise.
         singularity_slow: condition number of the kinematics from which on both speeds shrink.
         singularity_slowest: condition number at which they have shrunk to a tenth.
         ik_jump_rad: largest change of a joint from one period's solution to the next.
@@ -65,18 +65,18 @@ class CartesianRules:
         return self.table_height_m + self.table_clearance_m
 
     def speed_share(self, condition: float) -> float:
-        """Share of the Cartesian speeds that is left at a condition number."""
-        way = (condition - self.singularity_slow) / (self.singularity_slowest - self.singularity_slow)
-        return 1.0 - (1.0 - _SLOWEST_SHARE) * min(max(way, 0.0), 1.0)
+        """Return the allowed share of the Cartesian speeds at a condition number."""
+        excess = (condition - self.singularity_slow) / (self.singularity_slowest - self.singularity_slow)
+        return 1.0 - (1.0 - _SLOWEST_SHARE) * min(max(excess, 0.0), 1.0)
 
     def lowest_m(self, pose: Pose) -> float:
-        """Height of the pose's lowest keypoint."""
+        """Return the height of the pose's lowest keypoint."""
         x, y, z, w = pose.quaternion.tolist()
         upwards = np.array((2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)))
         return float(pose.position[2]) + float((self.keypoints @ upwards).min())
 
     def broken_by(self, chunk: Chunk) -> list[str]:
-        """Which of the rules on single poses a (valid) chunk breaks."""
+        """Return the rules on single poses that a valid chunk breaks."""
         inside = (chunk.positions >= self.workspace_min) & (chunk.positions <= self.workspace_max)
         broken = [] if inside.all() else [WORKSPACE]
         poses = (

@@ -15,8 +15,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
 from trajectory_msgs.msg import JointTrajectory
 
-from arx_x5_driver import node
+from arx_x5_driver import chunk_inbox
 from arx_x5_driver.messages import MAX_CHUNK_BYTES
+from arx_x5_driver.node import EXECUTOR_THREADS
 from uva_msgs.msg import ActionChunk, DriverStatus
 
 Start = Callable[..., Any]
@@ -145,8 +146,8 @@ def test_stop_and_status_do_not_wait_for_a_chunk_to_be_read(start: Start, monkey
         release.wait()
         return ActionChunk()
 
-    monkeypatch.setattr(node, "read_chunk", read_slowly)
-    rig = start(threads=node.EXECUTOR_THREADS + 1, enable_on_activate=True)  # one for the client
+    monkeypatch.setattr(chunk_inbox, "read_chunk", read_slowly)
+    rig = start(threads=EXECUTOR_THREADS + 1, enable_on_activate=True)  # one for the client
     rig.wait_for_state("holding")
     try:
         rig.send_chunk(sequence=1)

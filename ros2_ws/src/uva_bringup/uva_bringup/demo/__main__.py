@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from uva_bringup.command import ExecutableNotFoundError
 from uva_bringup.demo.domain import NoFreeDomainError, isolated_environment
 from uva_bringup.demo.errors import DemoError
-from uva_bringup.demo.story import run_demo
+from uva_bringup.demo.session import run_demo
 from uva_bringup.options import GUARDS, StackOptions
 from uva_bringup.run import commands_of, say
 from uva_bringup.stack import checkpoint_path, share_directory

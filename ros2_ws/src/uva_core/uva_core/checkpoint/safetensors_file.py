@@ -150,11 +150,11 @@ def _compare(tensors: dict[str, Tensor], expected: dict[str, Tensor], path: str 
         ],
         "of another type": [f"{n} {tensors[n].dtype}" for n in both if tensors[n].dtype != expected[n].dtype],
     }
-    told = [
+    lines = [
         f"{len(names)} {kind} ({', '.join(map(printable, names[:3]))})" for kind, names in problems.items() if names
     ]
-    if told:
-        raise CheckpointError(f"{path} does not fit its configuration: {'; '.join(told)}")
+    if lines:
+        raise CheckpointError(f"{path} does not fit its configuration: {'; '.join(lines)}")
     broken = sorted(name for name, tensor in tensors.items() if not tensor.isfinite().all())
     if broken:
         raise CheckpointError(f"{path} holds NaN or infinity in {len(broken)} tensors ({', '.join(broken[:3])})")

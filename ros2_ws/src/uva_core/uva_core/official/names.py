@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names and sizes of the official implementation, in ours."""
+"""Translate names and sizes of the official implementation to those of this package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from uva_core.network.config import ModelConfig
 from uva_core.serialization import from_dict
 
-# Official prefix -> ours. The first that fits counts, so longer ones stand before what they begin with.
+# Official prefix -> ours. The first match counts, so a longer prefix stands before a shorter one that it begins with.
 PREFIXES = (
     ("fake_latent_x", "missing_frame"),
     ("fake_latent_wrist_x", "missing_wrist_frame"),
@@ -40,7 +40,7 @@ PREFIXES = (
     ("diffactloss.", "action_head."),
     ("diffproploss.", "proprioception_head."),
 )
-# Names of the action heads' ways to condition.
+# Official `act_model_type` -> our action head.
 ACTION_HEADS = {"conv_fc": "pooled", "conv_ori": "frame_mean", "conv2": "token_conv", "fc2": "token_mlp"}
 # Robot state by task: names of its parts, in order, with their sizes.
 UMI_STATE = {

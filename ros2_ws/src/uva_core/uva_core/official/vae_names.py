@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of the official image autoencoder (kl-f16, after latent-diffusion) in those of diffusers' AutoencoderKL."""
+"""Translate names of the official image autoencoder (kl-f16, after latent-diffusion) to diffusers' AutoencoderKL."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def our_vae_tensors(official: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename the official autoencoder's state dict; attention's 1x1 convolutions become linear layers.
 
     Raises:
-        ValueError: two of its names are the same one here.
+        ValueError: two of its names are translated to the same one.
     """
     levels = 1 + max((int(match[1]) for match in map(DECODER_LEVEL.match, official) if match), default=0)
     tensors: dict[str, Tensor] = {}
     for official_name, tensor in official.items():
         name = our_vae_name(official_name, levels)
         if name in tensors:
-            raise ValueError(f"two of the autoencoder's tensors are the same one here, {name}: one is {official_name}")
+            raise ValueError(f"two of the autoencoder's tensors have the same place, {name}: one is {official_name}")
         tensors[name] = tensor.flatten(1) if tensor.ndim == 4 and PROJECTION.search(name) else tensor
     return tensors

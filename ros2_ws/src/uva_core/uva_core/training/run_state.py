@@ -46,12 +46,16 @@ class RunState:
         path = self.folder / "progress.json"
         if not path.exists():
             raise ValueError(f"nothing to resume from: no {path}")
-        progress = json.loads(path.read_text())
-        if progress["identity"] != self.identity:
+        try:
+            progress = json.loads(path.read_text())
+            step, identity = int(progress["step"]), progress["identity"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path} is damaged ({error}): start anew, without resuming") from None
+        if identity != self.identity:
             raise ValueError(f"{self.folder} belongs to a run with another configuration, tokenizer, recipe or data")
         self.accelerator.load_state(str(self.folder))
         self.ema.load_state_dict(torch.load(self.folder / "ema.pt", weights_only=True))
-        return int(progress["step"])
+        return step
 
 
 def run_identity(policy: UvaPolicy, data: LatentWindows, recipe: UvaRecipe, seed: int) -> str:

@@ -134,7 +134,7 @@ def main() -> None:
         preset = presets.load(args.preset)
         config = from_dict(UvaConfig, preset["config"])
         recipe = from_dict(TokenizerRecipe, preset.get("tokenizer_training", {}))
-        if args.steps:
+        if args.steps is not None:
             recipe = dataclasses.replace(recipe, steps=args.steps)
         frames = prepared_frames(umi_zarr.read(args.data).images, config)
         if len(frames) < VALIDATION_EVERY:

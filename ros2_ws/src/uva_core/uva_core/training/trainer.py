@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -56,38 +57,33 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def train(
-    policy: UvaPolicy,
-    data: LatentWindows,
-    recipe: UvaRecipe,
-    out: Path,
-    *,
-    seed: int = 0,
-    precision: str = "no",
-    save_every: int = 1000,
-    stop_at: int | None = None,
-    resume: bool = False,
-) -> None:
-    """Train the policy's network on CPUs, and write log, state and averaged weights to the folder `out`.
+@dataclass(frozen=True)
+class RunOptions:
+    """What may differ between two runs of one recipe."""
 
-    Args:
-        policy: trained in place.
-        data: where batches come from.
-        recipe: all numbers of the optimization.
-        out: folder of the run.
-        seed: of all randomness; each process of a data-parallel run has its own.
-        precision: `no` or `bf16` (accelerate's names).
-        save_every: steps between checkpoints.
-        stop_at: step to stop at, on the schedule of all of the recipe's steps.
-        resume: go on from the state in `out`.
+    seed: int = 0  # of all randomness; each process of a data-parallel run derives its own
+    precision: str = "bf16"  # or "no"; accelerate's names
+    save_every: int = 1000  # steps between checkpoints
+    stop_at: int | None = None  # step to stop at, on the schedule of all of the recipe's steps
+    resume: bool = False  # go on from the last checkpoint in the run's folder
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail at the first checkpoint."""
+        if self.save_every < 1 or (self.stop_at is not None and self.stop_at < 1):
+            raise ValueError(f"save_every {self.save_every} and stop_at {self.stop_at} must be 1 or more steps")
+
+
+def train(policy: UvaPolicy, data: LatentWindows, recipe: UvaRecipe, out: Path, options: RunOptions) -> None:
+    """Train the policy's network in place, on CPUs; write log, state and averaged weights to the folder `out`.
 
     Raises:
-        ValueError: the recipe trains no mode, there is nothing to resume from, or the state is another run's.
+        ValueError: the recipe trains no mode or has no steps, there is nothing to resume from, or the state is another
+            run's.
     """
-    if not recipe.trained_modes:
-        raise ValueError("the recipe trains no mode: `windows` says how many windows a step has of each")
-    accelerator = Accelerator(cpu=True, mixed_precision=precision)
-    torch.manual_seed(seed * 1000 + accelerator.process_index)
+    if not recipe.trained_modes or recipe.steps < 1:
+        raise ValueError(f"nothing to train: {recipe.steps} steps, windows of a step by mode: {recipe.windows}")
+    accelerator = Accelerator(cpu=True, mixed_precision=options.precision)
+    torch.manual_seed(options.seed * 1000 + accelerator.process_index)
     step_module = TrainingStep(policy.model, recipe.action_draws)
     optimizer = torch.optim.AdamW(
         parameter_groups(policy.model, recipe.weight_decay), lr=recipe.learning_rate, betas=recipe.betas, fused=True
@@ -98,8 +94,8 @@ def train(
     schedule = get_cosine_schedule_with_warmup(optimizer, recipe.warmup_steps, recipe.steps)
     wrapped, optimizer = accelerator.prepare(step_module, optimizer)
     accelerator.register_for_checkpointing(schedule)
-    state = RunState(out / "state", accelerator, ema, run_identity(policy, data, recipe, seed))
-    start = state.load() if resume else 0
+    state = RunState(out / "state", accelerator, ema, run_identity(policy, data, recipe, options.seed))
+    start = state.load() if options.resume else 0
 
     def save(step: int) -> None:
         state.save(step)
@@ -113,10 +109,10 @@ def train(
     log = out / LOG_FILE
     if accelerator.is_main_process:
         (out / "recipe.json").write_text(json.dumps(to_dict(recipe), indent=2) + "\n")
-        if not resume:
+        if not options.resume:
             log.write_text("")
     running: dict[str, float] = {}
-    stop = min(stop_at or recipe.steps, recipe.steps)
+    stop = min(options.stop_at or recipe.steps, recipe.steps)
     bar = tqdm(
         range(start, stop), "uva", recipe.steps, initial=start, disable=not accelerator.is_main_process, unit="step"
     )
@@ -138,6 +134,6 @@ def train(
             bar.set_postfix({name: f"{value:.4f}" for name, value in running.items()})
             with log.open("a") as file:
                 file.write(json.dumps({"step": step, **{n: round(v, 5) for n, v in running.items()}}) + "\n")
-        if (step + 1) % save_every == 0 or step + 1 == stop:
+        if (step + 1) % options.save_every == 0 or step + 1 == stop:
             save(step + 1)
     accelerator.end_training()

@@ -32,7 +32,7 @@ from uva_core.training import initial_policy
 from uva_core.training import tokenizer as tokenizer_training
 from uva_core.training.latents import LATENTS_FILE, LatentWindows, cached_latents
 from uva_core.training.recipes import UvaRecipe
-from uva_core.training.trainer import POLICY_FILE, train
+from uva_core.training.trainer import POLICY_FILE, RunOptions, train
 
 
 def run(
@@ -40,13 +40,8 @@ def run(
     recipe: UvaRecipe,
     data: Sequence[Path],
     out: Path,
-    *,
     init: Path | None = None,
-    seed: int = 0,
-    precision: str = "bf16",
-    save_every: int = 1000,
-    stop_at: int | None = None,
-    resume: bool = False,
+    options: RunOptions = RunOptions(),
 ) -> Path:
     """Do a whole training run, and return the path of the trained policy.
 
@@ -56,7 +51,7 @@ def run(
         data: demonstrations in the UMI layout, used as one set.
         out: folder of the run; holds the trained tokenizer, unless `init` brings one.
         init: checkpoint to fine-tune.
-        seed, precision, save_every, stop_at, resume: see `trainer.train`.
+        options: seed, precision, checkpoints.
 
     Raises:
         FileNotFoundError: no such data.
@@ -67,25 +62,14 @@ def run(
     windows, *others = [Windows(demonstrations, config.model, config.observation) for demonstrations in sets]
     for other in others:
         windows.extend(other)
-    torch.manual_seed(seed)
+    torch.manual_seed(options.seed)
     if init:
         policy = initial_policy.from_checkpoint(init, config, recipe)
     else:
         policy = initial_policy.untrained(config, tokenizer_training.load(out), windows, recipe)
     parts = [cached_latents(policy, d, out / LATENTS_FILE.format(i)) for i, d in enumerate(sets)]
     latents = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    batches = LatentWindows(policy, latents, windows)
-    train(
-        policy,
-        batches,
-        recipe,
-        out,
-        seed=seed,
-        precision=precision,
-        save_every=save_every,
-        stop_at=stop_at,
-        resume=resume,
-    )
+    train(policy, LatentWindows(policy, latents, windows), recipe, out, options)
     return out / POLICY_FILE
 
 
@@ -121,20 +105,10 @@ def main() -> None:
         config = from_dict(UvaConfig, preset["config"])
         fine_tuning = preset.get("fine_tuning", {}) if args.init else {}
         recipe = from_dict(UvaRecipe, presets.recipe(args.preset, "training") | fine_tuning)
-        if args.steps:
+        if args.steps is not None:
             recipe = dataclasses.replace(recipe, steps=args.steps)
-        run(
-            config,
-            recipe,
-            args.data,
-            args.out,
-            init=args.init,
-            seed=args.seed,
-            precision=args.precision,
-            save_every=args.save_every,
-            stop_at=args.stop_at,
-            resume=args.resume,
-        )
+        options = RunOptions(args.seed, args.precision, args.save_every, args.stop_at, args.resume)
+        run(config, recipe, args.data, args.out, args.init, options)
     except (ValueError, FileNotFoundError, CheckpointError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 

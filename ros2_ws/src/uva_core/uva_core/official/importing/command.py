@@ -28,7 +28,8 @@ from uva_core import presets
 from uva_core.checkpoint import safetensors_file as checkpoint
 from uva_core.checkpoint.safetensors_file import MAX_MESSAGE_LENGTH, CheckpointError, parse_config, require_file
 from uva_core.config import UvaConfig
-from uva_core.official.importing.convert import MAR, Converted, Options, check_finite, convert
+from uva_core.official.importing.account import MAR, Converted, check_finite
+from uva_core.official.importing.convert import Options, convert
 from uva_core.official.importing.hydra_config import HydraConfig
 from uva_core.official.importing.objects import StoredTensor
 from uva_core.official.importing.torch_file import TorchFile
@@ -121,7 +122,11 @@ def _show(path: Path) -> None:
 def _show_torch(source: TorchFile) -> None:
     payload = source.payload if isinstance(source.payload, dict) else {"payload": source.payload}
     if "cfg" in payload:
-        _print_tree(HydraConfig(payload["cfg"]).tree)
+        try:
+            tree = HydraConfig(payload["cfg"]).tree
+        except CheckpointError as error:
+            raise CheckpointError(f"{source.path}: {error}") from None
+        _print_tree(tree)
     groups = payload.get("state_dicts", payload)
     _print_lines(_listed(groups if isinstance(groups, dict) else {}))
 

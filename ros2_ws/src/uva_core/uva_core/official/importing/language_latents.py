@@ -33,6 +33,8 @@ def language_latents(path: str | Path) -> dict[str, Tensor]:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES)
         table = unpickle(io.BytesIO(content), no_storage)
+        if not isinstance(table, dict):
+            raise ValueError("it holds no dict")
         if len(table) * CLIP_DIM * 4 > len(content):
             raise ValueError(f"{len(table)} instructions in {len(content)} bytes")
         if not all(isinstance(name, str) for name in table):
@@ -55,6 +57,8 @@ def _array(record: Record) -> Tensor:
     (kind_name, *_) = kind.args
     if kind_name not in ("f4", "f8") or column_major:
         raise ValueError(f"an array of type {kind_name}")
+    if kind.state[1] != "<":
+        raise ValueError("an array in another byte order")
     numbers = np.frombuffer(data, kind_name)
     if len(numbers) != CLIP_DIM:
         raise ValueError(f"an array of {len(numbers)} numbers instead of {CLIP_DIM}")

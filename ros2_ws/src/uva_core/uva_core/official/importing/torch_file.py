@@ -142,7 +142,7 @@ class TorchFile:
         return unpickle(io.BytesIO(self._map[place : place + size]), _storage)
 
     def _zip_entry(self, entry: zipfile.ZipInfo) -> tuple[int, int]:
-        """Start and size of an entry's bytes, which torch never compresses."""
+        """Return where the bytes of an entry start, and how many there are. torch never compresses them."""
         header = self._map[entry.header_offset : entry.header_offset + ZIP_LOCAL_HEADER.size]
         if len(header) < ZIP_LOCAL_HEADER.size:
             raise CheckpointError(f"the file is damaged or cut off (at {entry.filename})")
@@ -155,7 +155,10 @@ class TorchFile:
         return place, entry.file_size
 
     def _read_legacy(self) -> Any:
-        """A row of pickles (magic number, version, machine, payload, keys), then for each key a count and numbers."""
+        """Read the format before torch 1.6: pickles (magic number, version, machine, payload, keys), then the numbers.
+
+        For each key there is a count (8 bytes), and as many numbers.
+        """
         stream = io.BytesIO(self._map[:MAX_BYTES])
         storages: dict[str, Storage] = {}
 

@@ -119,7 +119,7 @@ class NetworkCase:
         return z[:, self.case["probe/tokens"].long()]
 
     def _noise(self, *words: str) -> RowNoise:
-        """Recorded noise of a video head, for the whole batch."""
+        """Return recorded noise of a video head, for the whole batch."""
         start, steps = (self.case.find("noise/", *words, end) for end in ("init", "steps"))
         if start is None or steps is None:
             raise ValueError(f"{self.case.name} records no noise for {' '.join(words)}")
@@ -198,7 +198,7 @@ class NetworkCase:
                     yield f"{name}/{label}", self._chain(net, last.z, head_noise)
 
     def _chain(self, net: nn.Module, z: Tensor, noise: RowNoise, tokens: int = 12) -> Tensor:
-        """The sample after each step of the first probed tokens: (steps, B, 12, C)."""
+        """Return the sample after each step of the first probed tokens: (steps, B, 12, C)."""
         chosen = self.case["probe/tokens"].long()[:tokens].sort().values.expand(len(z), -1)
         start, step_noise = noise.at(chosen)
         chain: list[Tensor] = []
@@ -214,7 +214,7 @@ class NetworkCase:
         return torch.stack(chain).unflatten(1, (self.batch, -1))
 
     def _heads(self) -> Results:
-        """The head networks by themselves: one call, one reverse step from given states, guidance."""
+        """Compute the head networks alone: one call, one reverse step from given states, guidance."""
         case, model = self.case, self.model
         nets = {"video": (model.video_head.net, self.video_schedule)}
         if self.config.wrist_future:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A clock for nodes with `use_sim_time`: the system's, until it hears that it shall jump.
+"""A clock for nodes with `use_sim_time`: the system's, until it is told to jump.
 
-`python -m uva_experiments.driver.faults.clock` publishes `/clock`, and takes the scripted policy's orders `shift S` and `normal`.
+`python -m uva_experiments.driver.faults.clock` publishes `/clock`, and takes the scripted policy's orders `shift S` and
+`normal`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well the driver keeps its 200 Hz while all processors are busy: `python -m uva_experiments.driver.faults.jitter`."""
+"""How well the driver keeps its 200 Hz while all processors are busy.
+
+`python -m uva_experiments.driver.faults.jitter` measures it; docs/faults.md has the result.
+"""
 
 from __future__ import annotations
 

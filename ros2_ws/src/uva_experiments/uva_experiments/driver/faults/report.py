@@ -16,12 +16,12 @@ HEADER = (
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """A table in Markdown."""
+    """Format a table in Markdown."""
     return "\n".join([HEADER, "|---|---|---|---|---|---|---|---|", *map(row, findings)])
 
 
 def row(finding: Finding) -> str:
-    """A line of the table."""
+    """Format a line of the table."""
     scenario, reaction, use = finding.scenario, finding.reaction, finding.use
     if reaction is None:
         return f"| {scenario.fault} | {scenario.since} | | | {finding.error} | | | FAILED |"

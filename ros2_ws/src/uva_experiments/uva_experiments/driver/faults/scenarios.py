@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong, and how soon the driver must have noticed and the arm be at rest."""
+"""What goes wrong, and how soon the driver must have noticed and the arm be at rest.
+
+All in one file of over 300 lines, because the list at its end is read together with what each scenario does.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class Reaction:
 
     Attributes:
         noticed_s: from the fault until the driver's status says so; NaN where there is nothing to be said.
-        rest_s: from the fault until no moving command followed; NaN where the arm shall go on.
+        rest_s: from the fault until no moving command followed; NaN where the arm has to go on.
         state: of the driver then.
         recovered: whether chunks are executed again.
     """
@@ -154,7 +157,7 @@ def _flood(bench: Bench) -> Reaction:
 
 
 def _jump_clock(bench: Bench) -> Reaction:
-    """The arm has to go on; only chunks that come before everybody knows the new time may be rejected."""
+    """Expect the arm to go on; only chunks that come before every node knows the new time may be rejected."""
     bench.end("driver")
     bench.start("clock", [sys.executable, "-m", "uva_experiments.driver.faults.clock"])
     bench.start_driver(use_sim_time="true")
@@ -184,7 +187,7 @@ def _busy(bench: Bench) -> Reaction:
 
 
 def _arm_fault(kind: str) -> Callable[[Bench], Reaction]:
-    """The fault begins three seconds after the first command and lasts for one."""
+    """Let a fault begin three seconds after the first command and last for one second."""
 
     def run(bench: Bench) -> Reaction:
         bench.end("driver")
@@ -202,7 +205,7 @@ def _arm_fault(kind: str) -> Callable[[Bench], Reaction]:
 
 
 def _restart_driver(number: int) -> Callable[[Bench], Reaction]:
-    """The new driver's loopback arm stands where the old one stopped, as a real arm would."""
+    """Start a new driver whose loopback arm stands where the old one stopped, as a real arm would."""
 
     def run(bench: Bench) -> Reaction:
         witness = bench.witness
@@ -226,7 +229,7 @@ def _restart_driver(number: int) -> Callable[[Bench], Reaction]:
 
 @contextmanager
 def _simulation(bench: Bench, options: StackOptions = _SIMULATED) -> Iterator[None]:
-    """The simulator and the real policy instead of what ran so far, once the arm moves."""
+    """Run the simulator and the real policy instead of what ran so far, once the arm moves."""
     bench.end_all()
     with TemporaryDirectory(prefix="uva_faults_") as folder:
         bench.start_all("sim", commands_of(options, Path(folder)))
@@ -247,7 +250,7 @@ def _lose_camera(bench: Bench) -> Reaction:
 
 
 def _take_block(bench: Bench) -> Reaction:
-    """The model expects to see the block where it lay."""
+    """Take the block away, while the model expects to see it where it lay."""
     with _simulation(bench, replace(_SIMULATED, mask_mode="policy_planner", guard="hold")):
         bench.settle()
         taken_s = bench.witness.take_away("block_blue")

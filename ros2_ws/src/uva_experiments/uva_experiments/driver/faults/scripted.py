@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stands in for the policy: a process that publishes chunks of a figure-eight, and spoils them when told to.
 
-`python -m uva_experiments.driver.faults.scripted X Y Z QX QY QZ QW` moves around that pose. Orders come on a topic: `normal`,
-`nan`, `flood`, or `shift S` for stamps that are S seconds off.
+`python -m uva_experiments.driver.faults.scripted X Y Z QX QY QZ QW` moves around that pose. Orders come on a topic:
+`normal`, `nan`, `flood`, or `shift S` for stamps that are S seconds off.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ScriptedPolicy:
         self.shift_s = float(numbers[0]) if numbers else 0.0
 
     def chunk(self, ros_now_s: float) -> ActionChunk:
-        """The next chunk, as if inference had taken a moment."""
+        """Return the next chunk, as if inference had taken a moment."""
         chunk = ActionChunk(mask_mode="policy", sequence=self._sequence, time_from_start=_TIMES)
         self._sequence += 1
         chunk.header.frame_id = "base_link"

@@ -172,7 +172,7 @@ def stamp_s(status: DriverStatus) -> float:
 
 @contextmanager
 def listening() -> Iterator[Witness]:
-    """A witness that listens for as long as the context lasts."""
+    """Listen as a witness for as long as the context lasts."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = Node("fault_witness")
     witness = Witness(node)

@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def row(name: str, noise_mm: float, found: Score) -> str:
-    """A line of the table."""
+    """Format a line of the table."""
     return (
         f"| {noise_mm:g} mm | {name} | {found.rms_mm:.1f} mm | {found.max_mm:.1f} mm | {found.path_rms_mm:.1f} mm "
         f"| {found.rms_deg:.2f}° | {found.joint_jerk_max:.0f} rad/s³ | {found.tool_jerk_max:.0f} m/s³ |"

@@ -18,13 +18,13 @@ class Follower(Protocol):
     """What makes commands of chunks."""
 
     def start(self, now_s: float, measured: ArmState) -> None:
-        """The arm stands here."""
+        """Start where the arm is measured."""
 
     def offer(self, chunk: Chunk, now_s: float) -> None:
-        """Here is a chunk."""
+        """Take a chunk."""
 
     def tick(self, now_s: float, measured: ArmState) -> ArmCommand | None:
-        """The command of this period, None for none."""
+        """Return the command of this period, None for none."""
 
 
 class ChunkDriver:

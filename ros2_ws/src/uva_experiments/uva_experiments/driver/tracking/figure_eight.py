@@ -43,7 +43,7 @@ class FigureEight:
         return np.array(self.center) + offset, quaternions, 0.03 + 0.01 * np.sin(angle)
 
     def chunk(self, sequence: int, observed_s: float, offset: Array) -> Chunk:
-        """The chunk of an observation, all of it beside the truth by an offset (3,) [m]."""
+        """Return the chunk of an observation, all of it beside the truth by an offset (3,) [m]."""
         times_s: Array = observed_s + STEP_S * np.arange(1.0, STEPS + 1.0, dtype=np.float64)
         positions, quaternions, widths = self.at(times_s)
         return Chunk(sequence, "base_link", observed_s, times_s, positions + offset, quaternions, widths)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from rosbags.highlevel import AnyReader
 
-from uva_bringup.demo import episodes, monitor, story
+from uva_bringup.demo import episodes, monitor, session
 from uva_bringup.demo.__main__ import prepare_output
 from uva_bringup.demo.domain import isolated_environment
 from uva_bringup.demo.errors import DemoError
@@ -49,7 +49,7 @@ def short_demo(folder: Path):
             Command("uva_policy_node", [sys.executable, str(FAKES / "fake_policy.py"), mark], linger_s=0.5),
         ]
         prepare_output(folder / "demo")
-        story.run_demo(commands, seeds, limit_s, Path("model"), folder / "demo")
+        session.run_demo(commands, seeds, limit_s, Path("model"), folder / "demo")
         return folder / "demo"
 
     with pytest.MonkeyPatch.context() as patch:
@@ -144,5 +144,5 @@ def test_numbers_are_written_even_when_no_prediction_can_be_made(healthy, monkey
     with Recording(out / "bag") as recording:
         statistics = compute_statistics(recording, [end])
         with pytest.raises(DemoError, match="reporting failed: no moment to predict at: no image within 100 ms"):
-            story.report(recording, [end], statistics, Path("model"), tmp_path)
+            session.report(recording, [end], statistics, Path("model"), tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text())["solved"] == 1

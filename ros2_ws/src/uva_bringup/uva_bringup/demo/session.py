@@ -70,7 +70,7 @@ def report(
         write_summary(make_summary(episodes, statistics), folder / "summary.json")
         write_camera_video(recording, episodes, folder / "camera.mp4")
         moment, prediction = foresee(recording, episodes, checkpoint)
-        title = f"What UVA foresees: seed {moment.episode.seed}, {moment.offset_s:.1f} s into the episode"
+        title = f"What UVA predicts: seed {moment.episode.seed}, {moment.offset_s:.1f} s into the episode"
         write_prediction(prediction, title, folder / "prediction.png")
     except (OSError, ValueError, RuntimeError) as error:
         raise DemoError(f"reporting failed: {error}") from error
