@@ -17,6 +17,7 @@ from std_srvs.srv import Trigger
 
 from arx_x5_driver.node import ArxX5Driver
 from arx_x5_sim.camera_node import SimCamera
+from arx_x5_sim.tasks.push.task import block_poses, place, square_positions
 from arx_x5_sim.world.camera import focal_length_px
 from arx_x5_sim.world.mujoco_arm import MujocoArm
 from arx_x5_sim.world.simulation import Simulation
@@ -79,7 +80,7 @@ class Client:
 def client(model):
     context = Context()
     rclpy.init(context=context)
-    simulation = Simulation(model)
+    simulation = Simulation(model, place)
     camera = SimCamera(simulation, context=context, parameter_overrides=[Parameter("seed", value=SEED)])
     driver = ArxX5Driver(
         MujocoArm(simulation),
@@ -117,11 +118,11 @@ def test_what_the_simulation_publishes(model, client):
 
     assert (state.seed, state.solved, state.header.frame_id) == (SEED, False, "base_link")
     world = World(model)
-    world.reset(SEED)
+    world.reset(SEED, place)
     blocks = np.array([(b.position.x, b.position.y) for b in state.blocks])
     squares = np.array([(s.position.x, s.position.y) for s in state.squares])
-    np.testing.assert_allclose(blocks, world.block_poses()[:, :2], atol=1e-3)
-    np.testing.assert_allclose(squares, world.square_positions(), atol=1e-9)
+    np.testing.assert_allclose(blocks, block_poses(world)[:, :2], atol=1e-3)
+    np.testing.assert_allclose(squares, square_positions(world), atol=1e-9)
 
 
 def test_a_reset_needs_a_stopped_driver_and_leaves_the_arm_alone(model, client):
@@ -142,7 +143,7 @@ def test_a_reset_needs_a_stopped_driver_and_leaves_the_arm_alone(model, client):
     client.wait_for(lambda: client.newest["sim/world_state"].seed == 7)
 
     world = World(model)
-    world.reset(7)
+    world.reset(7, place)
     start = world.arm_reading().position
     client.newest_after_now("x5/joint_states")
     for _ in range(20):

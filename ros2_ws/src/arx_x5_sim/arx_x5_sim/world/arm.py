@@ -46,7 +46,7 @@ _Geom = mujoco.mjtGeom
 
 
 def add_arm(spec: Any, chain: list[Link]) -> None:
-    """Adds the arm of `chain`, its servos and its gripper to `spec`."""
+    """Add the arm of `chain`, its servos and its gripper to a `mujoco.MjSpec`."""
     base = spec.worldbody.add_body(name="base_link")
     base.add_geom(type=_Geom.mjGEOM_CYLINDER, size=[0.05, 0.03, 0], pos=[0, 0, 0.03], rgba=ARM_RGBA, **TOUCHES_NOTHING)
     parent = base
@@ -88,7 +88,7 @@ def add_arm(spec: Any, chain: list[Link]) -> None:
 
 
 def _add_gripper(spec: Any, link6: Any, eef_m: NDArray[np.float64]) -> None:
-    """Hand, two finger slides that hold the peg, and the peg: vertical when the tool has its home pitch."""
+    """Add the hand, two finger slides, and the peg: it is vertical when the tool has its home pitch."""
     reach = eef_m[0]
     box = {"type": _Geom.mjGEOM_BOX, "rgba": GRIPPER_RGBA, **TOUCHES_NOTHING}
     link6.add_geom(pos=[0.35 * reach, 0, 0], size=[0.3 * reach, 0.026, 0.020], **box)
@@ -124,7 +124,7 @@ def _add_gripper(spec: Any, link6: Any, eef_m: NDArray[np.float64]) -> None:
 
 
 def _position_actuator(kp: float, kv: float) -> dict[str, Any]:
-    """Force = kp (control - position) - kv velocity, as MuJoCo's <position> shorthand makes it."""
+    """Return the gains of force = kp (control - position) - kv velocity, as MuJoCo's <position> has them."""
     return {
         "trntype": mujoco.mjtTrn.mjTRN_JOINT,
         "gaintype": mujoco.mjtGain.mjGAIN_FIXED,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the kinematic chain of the SDK's own URDF: joint origins, axes and link inertials, without meshes."""
+"""The kinematic chain of the SDK's own URDF, for MuJoCo: joint origins, axes and link inertials, without meshes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ class Link:
 
 
 def sdk_urdf_path(arm_model: str = "X5_umi") -> Path:
-    """Returns the path of the URDF that the installed ARX SDK itself uses, without loading its binary."""
+    """Return the path of the URDF that the installed ARX SDK itself uses, without loading its binary.
+
+    Raises:
+        FileNotFoundError: the SDK is not installed, or has no such arm model.
+    """
     spec = importlib.util.find_spec(SDK_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(f"Python package '{SDK_PACKAGE}' (PyPI: arx5-interface) is not installed")
@@ -49,7 +53,7 @@ def sdk_urdf_path(arm_model: str = "X5_umi") -> Path:
 
 
 def read_chain(path: Path, base: str = "base_link") -> list[Link]:
-    """Reads the serial chain that starts at `base`, in order from the base to the tool."""
+    """Read the serial chain that starts at `base`, in order from the base to the tool."""
     root = ElementTree.parse(path).getroot()
     inertials = {link.attrib["name"]: _read_inertial(link) for link in root.findall("link")}
     joints_by_parent = {_child(joint, "parent").attrib["link"]: joint for joint in root.findall("joint")}

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from arx_x5_sim.collection.collect import collect, main
 from arx_x5_sim.collection.episodes import STILL_STEPS
-from arx_x5_sim.tasks.cartesian_env import RATE_HZ, PushEnv
+from arx_x5_sim.tasks.cartesian_env import RATE_HZ, CartesianEnv
+from arx_x5_sim.tasks.push.task import place, set_block, square_positions
 from arx_x5_sim.world.world import PEG_GRIP_WIDTH_M, World
 from uva_core.actions import ActionSequence
 from uva_core.observation.buffer import ObservationBuffer
 from uva_core.observation.config import ObservationConfig
 from uva_core.policy.predictions import ActionPrediction
-from uva_experiments.corrections import TAKE_OVER_STEPS, record_corrections
+from uva_experiments.corrections import TAKE_OVER_STEPS, main, record_corrections
 
 
 class IdlePolicy:
@@ -32,7 +32,7 @@ class IdlePolicy:
     def predict_actions(self, observations, seeds, sampling):
         self.plans += 1
         if self.plans == 3:
-            self.lucky_world.set_block(0, np.array([*self.lucky_world.square_positions()[0], 0.0]))
+            set_block(self.lucky_world, 0, np.array([*square_positions(self.lucky_world)[0], 0.0]))
         still = [
             ActionSequence.from_poses(np.repeat(o.eef_pose[-1:], 16, axis=0), np.full(16, PEG_GRIP_WIDTH_M))
             for o in observations
@@ -42,7 +42,7 @@ class IdlePolicy:
 
 @pytest.fixture(scope="module")
 def recorded(model, camera):
-    envs = [PushEnv(World(model)) for _ in range(3)]
+    envs = [CartesianEnv(World(model), place) for _ in range(3)]
     return record_corrections([11, 12], IdlePolicy(lucky_world=envs[1].world), envs, camera)
 
 
@@ -62,21 +62,13 @@ def test_the_policys_steps_come_first_and_are_not_to_be_imitated(recorded):
 
 
 def test_bad_options_end_in_one_line(tmp_path, caplog, capsys):
-    out = ["--out", str(tmp_path / "x.zarr"), "--demonstrations", "0", "--play", "0", "--workers", "1"]
+    out = ["--out", str(tmp_path / "x.zarr"), "--workers", "1"]
     with pytest.raises(SystemExit):
-        main([*out, "--corrections", "5"])
-    assert "--corrections and --policy need each other" in capsys.readouterr().err
-    assert main([*out, "--corrections", "5", "--policy", str(tmp_path / "nothing.safetensors")]) == 1
+        main([*out, "--seeds", "5:2"])
+    assert "required: --policy" in capsys.readouterr().err
+    nothing = ["--policy", str(tmp_path / "nothing.safetensors")]
+    assert main([*out, "--seeds", "5:2", *nothing]) == 1
     assert "no checkpoint at" in caplog.text
-    with pytest.raises(ValueError, match="need a policy"):
-        collect(
-            out=tmp_path / "x.zarr",
-            demonstrations=0,
-            play=0,
-            corrections=1,
-            seed_start=0,
-            workers=1,
-            image_size_px=64,
-            command_line="test",
-        )
+    assert main([*out, "--seeds", "20000:2", *nothing]) == 1
+    assert "seeds 20000 to 20001 are not all training seeds" in caplog.text
     assert list(tmp_path.iterdir()) == []
