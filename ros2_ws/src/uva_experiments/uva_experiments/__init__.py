@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Experiments with numbers: everything may be imported here, and nothing imports this package."""

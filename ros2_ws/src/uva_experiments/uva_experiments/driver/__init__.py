@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""The driver by itself: under faults, on a path, and what a control period costs."""
