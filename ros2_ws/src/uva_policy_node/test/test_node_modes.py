@@ -96,22 +96,22 @@ def test_a_planner_that_chooses_is_left_the_choice(make_rig):
     assert set(rig.published("candidates")) == {"candidates", "image", "strip"}
 
 
-def test_forward_dynamics_foresees_the_chunk_it_is_given(make_rig, checkpoint):
+def test_forward_dynamics_predicts_from_the_chunk_it_is_given(make_rig, checkpoint):
     rig = make_rig(mask_mode="forward_dynamics")
     rig.wait(lambda: rig.received["image"])
     assert rig.value("actions") == "the policy's own"
 
-    def foresees(steps: int, actions: str) -> None:
+    def expect_prediction(steps: int, actions: str) -> None:
         chunk = ActionChunk(poses=[Pose()] * steps, gripper_width=[0.0] * steps)
         chunk.header.frame_id = "base_link"
         rig.queries.publish(chunk)
         rig.wait(lambda: rig.value("actions") == actions)
 
-    foresees(16, "given")
-    foresees(15, "given")  # refused: another number of steps than the model's
+    expect_prediction(16, "given")
+    expect_prediction(15, "given")  # refused: another number of steps than the model's
     rig.spin(0.2)
     assert rig.value("actions") == "given"
-    foresees(0, "the policy's own")
+    expect_prediction(0, "the policy's own")
     assert not rig.received["chunk"]
 
 
