@@ -9,11 +9,11 @@ from typing import Any
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
-from arx_x5_driver.chunk import ChunkRejectedError
 from arx_x5_driver.control.chunk_source import ChunkSource
 from arx_x5_driver.control.clock_offset import ClockOffset
 from arx_x5_driver.control.runtime import Runtime
 from arx_x5_driver.messages import chunk_from_message, read_chunk, shown
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import NOT_ENABLED, SOURCE
 from uva_msgs.msg import ActionChunk
 

@@ -18,10 +18,11 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from arx_x5_driver.arm import JOINT_COUNT, ArmCommand, ArmState
-from arx_x5_driver.chunk import Chunk, ChunkRejectedError
+from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.rate import RateStatistics
 from arx_x5_driver.control.state import Snapshot
 from arx_x5_driver.geometry.se3 import Pose
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import MESSAGE
 from uva_msgs.msg import ActionChunk, DriverStatus
 from uva_node_utils.time import duration_to_seconds, seconds_to_duration, stamp_to_seconds

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arx_x5_driver.chunk import Chunk, ChunkRejectedError
+from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.state import RequestRefusedError, Snapshot, State
-from arx_x5_driver.geometry.kinematics import SdkKinematics
-from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import NOT_ENABLED
 
 Make = Callable[..., Any]
@@ -402,81 +401,6 @@ def test_faults_of_the_arm_count_once_each(make_rig: Make) -> None:
     rig.enable()
     rig.controller.fault("the arm failed", "arm_error")
     assert counted(rig.snapshot()) == {"arm_error": 2}
-
-
-def test_unreachable_targets_brake_and_are_counted(make_rig: Make, make_chunk: Make) -> None:
-    fast = {"velocity_fraction": 0.8, "joint_acceleration_rad_s2": 40.0, "joint_jerk_rad_s3": 2000.0}
-    rig = make_rig(workspace_max_m=[2.0, 2.0, 2.0], **fast)  # the imaginary arm reaches 0.5 m
-    rig.enable()
-    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
-    away = chunk.positions[0] + np.linspace(0.0, 1.2, 16)[:, np.newaxis] * [0.0, 1.0, 0.0]
-    rig.controller.offer(replace(chunk, positions=away), rig.now_s)
-    rig.run(1.5)
-    assert rig.snapshot().rule_counts["ik_failure"] > 0
-    assert rig.controller.state is State.ACTIVE
-    assert speed(rig) < 1e-3
-    # It waits at the end of its reach, not somewhere before it.
-    assert np.linalg.norm(rig.pose.position - rig.kinematics.ORIGIN) == pytest.approx(0.5, abs=2e-3)
-
-
-def test_targets_stay_in_the_box_above_the_table_and_at_walking_pace(make_rig: Make, make_chunk: Make) -> None:
-    rig = make_rig(
-        workspace_max_m=[0.4, 0.55, 0.75], table_height_m=0.1, table_clearance_m=0.05, cartesian_speed_m_s=0.1
-    )
-    rig.enable()
-    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
-    steps = np.linspace(0.0, 1.4, 16)[:, np.newaxis]
-    rig.controller.offer(replace(chunk, positions=chunk.positions[0] + steps * [0.3, 0.0, -0.3]), rig.now_s)
-    rig.run(1.6)
-    poses = [rig.kinematics.forward(command.position) for _, command in rig.commands]
-    track = np.array([pose.position for pose in poses])
-    assert track[:, 0].max() <= 0.4 + 1e-6
-    assert track[:, 2].min() >= 0.15 - 1e-6
-    assert np.linalg.norm(np.diff(track, axis=0), axis=1).max() <= 0.1 * 0.005 + 1e-6
-    counts = rig.snapshot().rule_counts
-    assert min(counts["workspace"], counts["table"], counts["cartesian_speed"]) > 0
-
-
-def test_gripper_range_is_kept_and_counted(make_rig: Make, make_chunk: Make) -> None:
-    rig = make_rig()
-    rig.enable()
-    rig.controller.offer(make_chunk(rig.now_s, rig.pose, widths=np.full(16, 0.2)), rig.now_s)
-    rig.run(1.5)
-    assert rig.arm.read().gripper_width == pytest.approx(0.086, abs=1e-6)
-    assert rig.snapshot().rule_counts["gripper_range"] > 0
-
-
-def test_real_kinematics_follow_a_chunk(make_rig: Make, make_chunk: Make, sdk_kinematics: SdkKinematics) -> None:
-    rig = make_rig(kinematics=sdk_kinematics, action_latency_s=0.02)
-    rig.enable()
-    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
-    rig.controller.offer(chunk, rig.now_s)
-    rig.run(chunk.times_s[-2] - rig.now_s)
-    way_m, turn_rad = rig.pose.distance(sdk_kinematics.forward(rig.commands[-1][1].position))
-    assert np.linalg.norm(rig.pose.position - chunk.positions[-2]) < 1e-3
-    assert (way_m, turn_rad) < (2e-3, 2e-3)
-    assert rig.snapshot().rule_counts["ik_jump"] == 0
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"velocity_fraction": 1.0, "joint_acceleration_rad_s2": 5.0}, "would take 1.95 s to stop"),
-        ({"home_position_rad": [0.0, -0.5, 0.0, 0.0, 0.0, 0.0]}, "home_position"),
-        ({"home_position_rad": [0.0]}, "home_position"),
-        ({"workspace_min_m": [0.0, 0.0]}, "workspace_min_m needs 3 numbers"),
-        ({"workspace_min_m": [0.0, 0.0, 2.0]}, "is not below"),
-        ({"gripper_keypoints_m": []}, "the gripper needs keypoints"),
-        ({"gripper_keypoints_m": [0.0, 0.0, float("nan")]}, "the gripper needs keypoints"),
-        ({"table_height_m": 0.74}, "the table with its clearance, 0.76 m, is not below"),
-        ({"cartesian_acceleration_m_s2": 160.0}, r"160 m/s\^2 cannot be ended within 0\.3 s with 2000 m/s\^3"),
-        ({"feedback_timeout_s": 0.01, "rate_hz": 100.0}, "feedback_timeout_s 0.01 is shorter than two control periods"),
-        ({"arm_model": "X9"}, "unknown arm model"),
-    ],
-)
-def test_parameters_that_do_not_fit_together(parameters: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(DriverParameters(), **parameters).controller_config()
 
 
 def test_a_fresh_controller_counts_from_zero(make_rig: Make) -> None:

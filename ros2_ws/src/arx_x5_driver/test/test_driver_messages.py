@@ -15,8 +15,8 @@ from geometry_msgs.msg import Pose
 from rclpy.serialization import serialize_message
 
 from arx_x5_driver.arm import ArmCommand
-from arx_x5_driver.chunk import ChunkRejectedError
 from arx_x5_driver.messages import MAX_CHUNK_BYTES, LoopMessages, read_chunk, shown
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from uva_msgs.msg import ActionChunk
 
 

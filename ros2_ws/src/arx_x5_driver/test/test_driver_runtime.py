@@ -14,7 +14,6 @@ import pytest
 
 from arx_x5_driver.arm import ArmCommand, ArmError, ArmState
 from arx_x5_driver.arms import FaultyArm, IsolatedArm, LoopbackArm
-from arx_x5_driver.chunk import ChunkRejectedError
 from arx_x5_driver.control import rate
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.runtime import Runtime
@@ -22,6 +21,7 @@ from arx_x5_driver.control.state import RequestRefusedError, State
 from arx_x5_driver.geometry.kinematics import SdkKinematics
 from arx_x5_driver.geometry.se3 import Pose
 from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 
 START = np.array([0.0, 1.2, 1.3, 0.6, 0.0, 0.0])
 

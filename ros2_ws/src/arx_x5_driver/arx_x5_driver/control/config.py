@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from arx_x5_driver.chunk import ChunkRules
+from arx_x5_driver.arm import SILENCE_S
+from arx_x5_driver.array import Array
+from arx_x5_driver.motion.joint_tracker import HIGHEST_BANDWIDTH
 from arx_x5_driver.motion.motion import MotionConfig
+from arx_x5_driver.rules.chunk_gate import ChunkRules
 from arx_x5_driver.rules.divergence_guard import GuardRules
 
-Array = NDArray[np.float64]
+PAUSE_S = 0.9 * SILENCE_S
+"""After this long without a command the arm is taken to stand still. A tenth shorter than the silence after which the
+arm's process stops it, because commands reach the arm some time after the period in which they were made."""
+
+_MISSED_PERIODS = 2  # of the loop that must not be such a pause: the arm would be stopped at once
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,20 @@ class ControllerConfig:
         home, low, high = self.home_position, bounds.position_min[:-1], bounds.position_max[:-1]
         if home.shape != low.shape or not ((home >= low) & (home <= high)).all():
             raise ValueError(f"home_position {home} is not between {low} and {high}")
+        rate_hz, bandwidth_rad_s = 1.0 / self.period_s, self.motion.bandwidth_rad_s
+        slowest_hz = math.ceil((_MISSED_PERIODS + 1) / PAUSE_S)
+        if rate_hz < slowest_hz:
+            raise ValueError(
+                f"rate_hz {rate_hz:g} is too low: {_MISSED_PERIODS} missed periods would make a pause of "
+                f"{(_MISSED_PERIODS + 1) / rate_hz:.2g} s, which stops the arm at once; "
+                f"it must be at least {slowest_hz}"
+            )
+        if bandwidth_rad_s > HIGHEST_BANDWIDTH * rate_hz * (1.0 + 1e-9):
+            raise ValueError(
+                f"tracking_bandwidth_rad_s {bandwidth_rad_s:g} is too high for rate_hz {rate_hz:g}: the arm would "
+                f"swing about its target; lower it to at most {HIGHEST_BANDWIDTH * rate_hz:g}, "
+                f"or raise rate_hz to at least {bandwidth_rad_s / HIGHEST_BANDWIDTH:g}"
+            )
         if not self.feedback_timeout_s >= 2.0 * self.period_s:
             raise ValueError(
                 f"feedback_timeout_s {self.feedback_timeout_s:g} is shorter than two control periods "

@@ -14,15 +14,16 @@ import math
 
 import numpy as np
 
-from arx_x5_driver.arm import SILENCE_S, ArmCommand, ArmState
-from arx_x5_driver.chunk import Chunk, ChunkGate, ChunkRejectedError
-from arx_x5_driver.control.config import ControllerConfig
+from arx_x5_driver.arm import ArmCommand, ArmState
+from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.control.config import PAUSE_S, ControllerConfig
 from arx_x5_driver.control.feedback import Feedback
 from arx_x5_driver.control.state import ENABLED, RequestRefusedError, Snapshot, State
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.motion.home_move import HomeMove
 from arx_x5_driver.motion.motion import Motion
 from arx_x5_driver.motion.schedule import Schedule
+from arx_x5_driver.rules.chunk_gate import ChunkGate, ChunkRejectedError
 from arx_x5_driver.rules.divergence_guard import DivergenceGuard
 from arx_x5_driver.rules.rules import CHUNK_TIMEOUT, FEEDBACK_TIMEOUT, GUARD, NOT_ENABLED, STOP, RuleBook, Verdict
 from uva_node_utils.latency import LatencyWindow
@@ -31,7 +32,6 @@ _DELAY_WINDOW = 50  # chunks
 _DELAY_WARM_UP = 3  # the first ones wait for compilation and caches
 _START_TOLERANCE_RAD = 0.05  # a joint measured this far beyond its limit is a calibration error, not noise
 _STILL_RAD_S = 0.1  # more than what measured velocities of resting joints show
-_PAUSE_S = 0.9 * SILENCE_S  # a tenth less: commands reach the arm some time after their ticks
 
 
 class Controller:
@@ -184,7 +184,7 @@ class Controller:
         now_s = self._advance(now_s)
         self._watch(measured, commanded_s)
         moving = self._motion.moving
-        if moving and elapsed_s >= _PAUSE_S:
+        if moving and elapsed_s >= PAUSE_S:
             self._motion.halt()  # the arm's process has made the arm stand still meanwhile
         if self._state is State.ACTIVE:
             self._watch_chunk(now_s)
@@ -231,7 +231,7 @@ class Controller:
             raise ChunkRejectedError(NOT_ENABLED, "the arm is moving to its home position")
         if self._guard.holds(now_s):
             raise ChunkRejectedError(GUARD, f"the world diverged by {self._guard.divergence:.3g}")
-        clipped = self._gate.check(chunk, now_s, self._motion.lead_s)
+        clipped = self._gate.check(chunk, now_s, self._motion.lead_s, self._motion.pose)
         rule = self._motion.refused_for(chunk)
         if rule is not None:
             raise ChunkRejectedError(rule, "a step lies beyond it")

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 
 from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
-from arx_x5_driver.chunk import Chunk, ChunkRejectedError
+from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.rate import RateLoop, RateStatistics
 from arx_x5_driver.control.state import RequestRefusedError, Snapshot, State
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.geometry.se3 import Pose
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import ARM_ERROR
 
 _REST_TIMEOUT_S = 0.5  # limits let every joint stop within 0.3 s
@@ -45,8 +46,8 @@ class Runtime:
             period_s: of the loop.
             observe: is called in every period, in the loop's thread, with the period's time, and what was measured
                 and sent in it.
-            on_news: is called in the loop's thread when the controller's state has changed, and every few periods. It is
-                called at the end of a period's work, so that a thread that it wakes runs while the loop sleeps.
+            on_news: is called in the loop's thread when the controller's state has changed, and every few periods. It
+                is called at the end of a period's work, so that a thread that it wakes runs while the loop sleeps.
             priority: see `RateLoop`.
             news_periods: the number of those periods.
         """

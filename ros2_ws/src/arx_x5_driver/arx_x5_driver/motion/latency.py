@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arm's delay from a command to its effect, which decides how far ahead targets are taken."""
+"""The arm's delay from a command to its effect, which sets how far ahead targets are taken."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
+from arx_x5_driver.array import Array
 from uva_node_utils.latency import LatencyWindow
-
-Array = NDArray[np.float64]
 
 _LAG_WINDOW = 400  # periods of motion: 2 s at 200 Hz
 _LAG_WARM_UP = 50
-_MOVING_RAD_S = 0.2  # slower motion says little about time
+_MOVING_RAD_S = 0.2  # slower motion tells little about time
 _LONGEST_LATENCY_S = 0.2
 _CHANGE_S = 0.005  # from one chunk to the next; their blending covers it
 
@@ -29,13 +25,13 @@ class ActionLatency:
         """In use now."""
 
     def observe(self, behind: Array, velocity: Array) -> None:
-        """Take in by how much the arm is behind its command `(6,)` [rad], which moves at a velocity `(6,)` [rad/s]."""
+        """Take in the arm's lag behind its command `(6,)` [rad], and the command's velocity `(6,)` [rad/s]."""
         square = float(velocity @ velocity)
         if self._measured is not None and square > _MOVING_RAD_S**2:
             self._measured.add(float(behind @ velocity) / square)
 
     def renew(self) -> None:
-        """Take over what was measured, in small steps: call it where a new chunk begins."""
+        """Move a small step towards the measured latency; call it when a new chunk begins."""
         median_s = self._measured.p50 if self._measured is not None else math.nan
         if math.isnan(median_s):
             return

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arx_x5_driver.motion.braking import Brake, Samples
-from arx_x5_driver.motion.joint_tracker import JointBounds, JointTracker, SharedBounds
+from arx_x5_driver.motion.joint_bounds import JointBounds, SharedBounds
+from arx_x5_driver.motion.joint_tracker import JointTracker
 
 BOUNDS = JointBounds(
     position_min=np.array([-1.0, 0.0]),

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arx_x5_driver.chunk import ChunkRejectedError
 from arx_x5_driver.control.state import State
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.divergence_guard import DivergenceGuard, GuardRules
 
 NOW_S = 5.0

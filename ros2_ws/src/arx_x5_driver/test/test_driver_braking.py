@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arx_x5_driver.motion.braking import Brake, JointMotion, Samples, braking_time_s, farthest_ways, peak_velocity
+from arx_x5_driver.motion.braking import Brake, JointMotion, Samples, braking_time_s, farthest_positions, peak_velocity
 
 ACCELERATION_MAX = 15.0
 JERK_MAX = 600.0
@@ -35,7 +35,7 @@ def test_limits_hold_in_the_shortest_and_in_any_longer_time(v: float, a: float, 
     positions, later = np.split(Samples(GRID, 1e-3).of(brake), 2)
     velocities = (later - positions) / 1e-3
     assert np.abs(velocities).max() <= abs(peak_velocity(v, a, brake.duration_s)) + 1e-9
-    back, forth = farthest_ways(v, a, brake.duration_s)
+    back, forth = farthest_positions(v, a, brake.duration_s)
     assert -brake.reach[0] - 2e-9 <= back - 1e-9 <= positions.min()
     assert positions.max() <= forth + 1e-9 <= brake.reach[0] + 2e-9
 
