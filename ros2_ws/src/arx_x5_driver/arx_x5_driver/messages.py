@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Between ROS messages and the driver's own objects.
+"""Conversions between ROS messages and the driver's own objects.
 
-Messages of the control loop are made once and filled again for each publication, sequences with an `array`: of a
-list, rclpy would look at every element.
+The control loop's messages are made once and filled again for each publication. Their sequences are filled with an
+`array`, because rclpy checks every element of a list.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ def read_chunk(data: bytes) -> ActionChunk:
 
 
 def chunk_from_message(message: ActionChunk, now_s: float, ros_now_s: float) -> Chunk:
-    """Take over a chunk as it is, its times mapped from the ROS clock to the driver's.
+    """Return a chunk as it was received, with its times mapped from the ROS clock to the driver's.
 
     Args:
-        message: what was received.
-        now_s: the time of its receipt on the driver's clock.
-        ros_now_s: the same time on the ROS clock.
+        message: the message.
+        now_s: the time of its receipt on the driver's clock [s].
+        ros_now_s: the same time on the ROS clock [s].
     """
     stamp_s = now_s + (stamp_to_seconds(message.header.stamp) - ros_now_s)
     positions = [(p.position.x, p.position.y, p.position.z) for p in message.poses]
@@ -94,7 +94,7 @@ def status_message(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool
 
 
 def diagnostics(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> dict[str, Any]:
-    """Return the same as key and value, and what only diagnostics have; the reason is their message."""
+    """Return the same by key and value, and what only diagnostics have. The reason is their message."""
     return {
         **_numbers(snapshot, statistics, dry_run),
         "loop_work_p50": statistics.work_p50_s,
@@ -104,7 +104,7 @@ def diagnostics(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -
 
 
 def _numbers(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> dict[str, Any]:
-    """Return what status and diagnostics have in common, by its name in both."""
+    """Return what status and diagnostics have in common, by the name in both."""
     return {
         "state": snapshot.state.value,
         "chunk_sequence": snapshot.chunk_sequence,
@@ -126,10 +126,10 @@ def _numbers(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> d
 
 
 class LoopMessages:
-    """The messages of each control period. Filling one again changes the one returned before."""
+    """The messages of each control period. Each call changes the message that it returned before."""
 
     def __init__(self, frame: str, command_lead_s: float) -> None:
-        """Fill in what stays: the frame of poses, and how long after its stamp a command's point is due."""
+        """Fill in what does not change: the frame of poses, and how long after its stamp a command is due [s]."""
         self._joint_states = JointState(name=JOINT_NAMES)
         self._eef_pose = PoseStamped()
         self._eef_pose.header.frame_id = frame
@@ -137,7 +137,7 @@ class LoopMessages:
         self._command = JointTrajectory(joint_names=JOINT_NAMES, points=[self._point])
 
     def joint_states(self, measured: ArmState, stamp_ns: int) -> JointState:
-        """Joints and gripper as measured."""
+        """Fill in joints and gripper as measured."""
         self._joint_states.position = _joined(measured.position, measured.gripper_width)
         self._joint_states.velocity = _joined(measured.velocity, measured.gripper_velocity)
         self._joint_states.effort = _joined(measured.effort, measured.gripper_effort)
@@ -145,7 +145,7 @@ class LoopMessages:
         return self._joint_states
 
     def eef_pose(self, pose: Pose, stamp_ns: int) -> PoseStamped:
-        """Where the end effector was measured to be."""
+        """Fill in the end effector's measured pose."""
         position, orientation = self._eef_pose.pose.position, self._eef_pose.pose.orientation
         position.x, position.y, position.z = pose.position.tolist()
         orientation.x, orientation.y, orientation.z, orientation.w = pose.quaternion.tolist()
@@ -153,7 +153,7 @@ class LoopMessages:
         return self._eef_pose
 
     def joint_command(self, command: ArmCommand, stamp_ns: int) -> JointTrajectory:
-        """Return the command that was sent as a trajectory of one point."""
+        """Fill in what was sent, as a trajectory of one point."""
         self._point.positions = _joined(command.position, command.gripper_width)
         self._point.velocities = _joined(command.velocity, command.gripper_velocity)
         self._point.accelerations = _joined(command.acceleration, command.gripper_acceleration)

@@ -55,8 +55,11 @@ class ArxX5Driver(AutostartLifecycleNode):
         """Declare the parameters.
 
         Args:
-            arm: what to drive; by default the parameter `arm` says.
-            kwargs: of the base class. Raises `StartupError` for wrong parameters.
+            arm: the arm to drive; by default the one that the parameter `arm` names.
+            kwargs: for the base class.
+
+        Raises:
+            StartupError: A parameter is wrong.
         """
         super().__init__("arx_x5_driver", **kwargs)
         self._settings = declare(self, DriverParameters)
@@ -77,7 +80,7 @@ class ArxX5Driver(AutostartLifecycleNode):
 
     @property
     def realtime_priority(self) -> int:
-        """Real-time priority of the control loop; 0: none."""
+        """Real-time priority that the control loop asks for; 0: none."""
         return int(self._settings.realtime_priority)
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
@@ -134,7 +137,7 @@ class ArxX5Driver(AutostartLifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Bring the arm to rest and release it, from whatever state."""
+        """Bring the arm to rest and release it, from any state."""
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
@@ -213,7 +216,7 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._publish_status()
 
     def _compare_clocks(self, tries: int = 1) -> None:
-        # In the loop the ROS clock itself would cost as much as a publication.
+        # The loop only adds the offset: reading the ROS clock there would cost as much as a publication.
         for _ in range(tries):
             self._ros_ahead.compare(time.monotonic_ns(), self.get_clock().now().nanoseconds, time.monotonic_ns())
 

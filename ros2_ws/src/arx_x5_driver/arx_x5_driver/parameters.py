@@ -184,7 +184,7 @@ class DriverParameters(RuleParameters):
     loopback_fault_duration_s: float = param(0.0, "How long the fault lasts; 0: for ever [s].", low=0.0, high=3600.0)
 
     def arm_limits(self) -> ArmLimits:
-        """Return the limits of the arm with the gripper that it has."""
+        """Return the limits of the arm with its gripper."""
         limits = limits_of(self.arm_model)
         return replace(limits, gripper_width_max=self.gripper_width_m) if self.gripper_width_m else limits
 

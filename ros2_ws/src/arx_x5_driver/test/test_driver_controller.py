@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States, requests and watchdogs of the driver."""
+"""States, requests, pauses and the watchdog of chunks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.chunk import Chunk
-from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.state import RequestRefusedError, Snapshot, State
 from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import NOT_ENABLED
@@ -25,6 +24,8 @@ def speed(rig: Any) -> float:
 
 def test_life_cycle(make_rig: Make) -> None:
     rig = make_rig()
+    assert np.isnan(rig.snapshot().chunk_age_s)
+    assert not counted(rig.snapshot())
     assert rig.controller.state is State.STOPPED
     assert "not enabled yet" in rig.snapshot().reason
     rig.run(0.1)
@@ -164,79 +165,6 @@ def test_enable_after_the_arm_was_put_elsewhere_starts_from_there(make_rig: Make
     np.testing.assert_allclose(rig.commands[-1][1].position, rig.arm.read().position)
 
 
-def test_frozen_feedback_is_a_fault_until_enabled_again(make_rig: Make, make_chunk: Make) -> None:
-    rig = make_rig(feedback_timeout_s=0.1)
-    rig.enable()
-    rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
-    rig.run(0.3)
-    rig.freeze_feedback()
-    rig.run(0.09)
-    assert rig.controller.state is State.ACTIVE
-    rig.run(0.03)
-    assert rig.controller.state is State.FAULT
-    assert "no new measurement for 0.1 s" in rig.snapshot().reason
-    rig.run(0.3)
-    assert speed(rig) == 0.0
-    with pytest.raises(RequestRefusedError, match="no fresh measurements"):
-        rig.controller.enable(rig.now_s)
-    rig.frozen = None
-    rig.run(0.02)
-    assert rig.controller.state is State.FAULT
-    rig.controller.enable(rig.now_s)
-    assert rig.controller.state is State.HOLDING
-
-
-def test_old_stamps_in_turn_are_no_feedback(make_rig: Make) -> None:
-    rig = make_rig()
-    rig.enable()
-    old = [replace(rig.arm.read(), stamp_s=rig.now_s - age_s) for age_s in (0.005, 0.01)]
-    for i in range(40):
-        rig.frozen = old[i % 2]
-        rig.run(0.005)
-    assert rig.controller.state is State.FAULT
-    assert counted(rig.snapshot()) == {"feedback_timeout": 1}
-
-
-def test_activation_forgets_the_clock_of_the_arm(make_rig: Make) -> None:
-    """A simulation may begin anew."""
-    rig = make_rig()
-    rig.run(0.02)
-    rig.controller.deactivate()
-    rig.controller.activate()
-    rig.frozen = replace(rig.arm.read(), stamp_s=1.0)
-    rig.now_s += 1.0
-    rig.run(0.005)
-    rig.controller.enable(rig.now_s)
-    assert rig.controller.state is State.HOLDING
-
-
-def test_measurements_that_are_not_numbers_are_none(make_rig: Make) -> None:
-    rig = make_rig()
-    rig.enable()
-    state = rig.arm.read()
-    for i in range(40):
-        bad = replace(state, stamp_s=rig.now_s + 0.005 * i, position=np.full(6, np.nan))
-        rig.controller.tick(rig.now_s + 0.005 * i, bad)
-    assert rig.controller.state is State.FAULT
-
-
-def test_no_measurement_at_all(make_rig: Make) -> None:
-    rig = make_rig()
-    with pytest.raises(RequestRefusedError, match="no fresh measurements"):
-        rig.controller.enable(rig.now_s)
-    rig.enable()
-    for i in range(1, 60):
-        rig.controller.tick(rig.now_s + 0.005 * i, None)
-    assert rig.controller.state is State.FAULT
-
-
-def test_enable_is_refused_after_a_pause_of_the_loop(make_rig: Make) -> None:
-    rig = make_rig()
-    rig.run(0.02)
-    with pytest.raises(RequestRefusedError, match="no fresh measurements"):
-        rig.controller.enable(rig.now_s + 100.0)
-
-
 @pytest.mark.parametrize(("velocity", "refused"), [(0.05, False), (-0.2, True), (np.nan, True)])
 def test_enable_is_refused_while_a_joint_moves(make_rig: Make, velocity: float, refused: bool) -> None:
     rig = make_rig()
@@ -272,40 +200,6 @@ def test_a_joint_slightly_outside_its_limits_is_not_pulled_in_by_enabling(make_r
     assert track[:, 1].min() == -0.09
     assert track[-1, 1] > 0.2
     assert np.abs(np.diff(track, axis=0)).max() <= 5.5 * 0.4 * 0.005 + 1e-9
-
-
-def test_home_is_slow_and_refuses_chunks(make_rig: Make, make_chunk: Make) -> None:
-    rig = make_rig(home_speed_rad_s=0.5, home_position_rad=[0.1, 0.8, 0.9, 0.2, 0.0, 0.0])
-    with pytest.raises(RequestRefusedError, match="is stopped"):
-        rig.controller.home()
-    rig.enable()
-    rig.controller.home()
-    assert rig.snapshot().reason == "moving to the home position"
-    rig.run(0.4)
-    with pytest.raises(ChunkRejectedError, match="moving to its home position"):
-        rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
-    rig.run(1.2)
-    assert rig.snapshot().reason == "at the home position"
-    rig.controller.offer(make_chunk(rig.now_s, rig.pose, widths=np.full(16, 0.04)), rig.now_s)
-    assert rig.snapshot().reason == "executing chunks"
-    np.testing.assert_allclose(rig.arm.read().position, [0.1, 0.8, 0.9, 0.2, 0.0, 0.0], atol=2e-3)
-    assert max(np.abs(command.velocity).max() for _, command in rig.commands) < 0.51
-
-
-def test_home_is_refused_while_a_chunk_is_active_and_ended_by_stop(make_rig: Make, make_chunk: Make) -> None:
-    rig = make_rig()
-    rig.enable()
-    rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
-    with pytest.raises(RequestRefusedError, match="is active"):
-        rig.controller.home()
-    rig.run(2.0)
-    rig.controller.home()
-    rig.run(0.3)
-    rig.controller.stop("stop was called")
-    rig.run(0.3)
-    sent = len(rig.commands)
-    rig.run(1.0)
-    assert len(rig.commands) == sent
 
 
 def test_time_that_does_not_advance_does_nothing(make_rig: Make, make_chunk: Make) -> None:
@@ -401,10 +295,3 @@ def test_faults_of_the_arm_count_once_each(make_rig: Make) -> None:
     rig.enable()
     rig.controller.fault("the arm failed", "arm_error")
     assert counted(rig.snapshot()) == {"arm_error": 2}
-
-
-def test_a_fresh_controller_counts_from_zero(make_rig: Make) -> None:
-    controller: Controller = make_rig().controller
-    snapshot = controller.snapshot(0.0)
-    assert np.isnan(snapshot.chunk_age_s)
-    assert set(snapshot.rule_counts.values()) == {0}

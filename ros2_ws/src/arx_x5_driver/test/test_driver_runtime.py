@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop on a loopback arm in real time: threads, faults of the arm, timing."""
+"""The loop on a loopback arm in real time: threads, faults of the arm, timing.
+
+It is one long file because all tests share an arm that fails on demand and the fixtures around it.
+"""
 
 from __future__ import annotations
 

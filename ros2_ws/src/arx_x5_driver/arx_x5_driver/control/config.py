@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that the controller needs to know, found to fit together."""
+"""The controller's configuration, checked for values that do not fit together."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _MISSED_PERIODS = 2  # of the loop that must not be such a pause: the arm would 
 
 @dataclass(frozen=True)
 class ControllerConfig:
-    """What the controller needs to know.
+    """The controller's configuration. Raises `ValueError` for values that do not fit together.
 
     Attributes:
         motion: limits and filters of the motion.
         chunks: rules on chunks.
-        guard: when to be careful.
-        actions: what is done where a rule is broken, by its name.
-        period_s: nominal control period; after a longer pause the motion goes on as if two had passed.
+        guard: when to slow or hold the arm because the world diverges from the prediction.
+        actions: the action of each rule, by the rule's name.
+        period_s: nominal control period; after a longer pause the motion continues as if two periods had passed.
         state_latency_s: age of measurements at their stamps.
-        feedback_timeout_s: measurements whose stamp has not advanced for this long are a fault.
-        chunk_timeout_s: a chunk that was received this long ago is given up.
+        feedback_timeout_s: a measurement's stamp that has not advanced for this long is a fault.
+        chunk_timeout_s: a running chunk that is not replaced this long after its receipt is aborted.
         home_position: joint angles of the home position `(6,)` [rad].
-        home_speed_rad_s: speed of the fastest joint on the way there.
+        home_speed_rad_s: speed of the fastest joint during the move home.
     """
 
     motion: MotionConfig

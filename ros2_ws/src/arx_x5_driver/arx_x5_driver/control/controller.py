@@ -35,7 +35,7 @@ _STILL_RAD_S = 0.1  # more than what measured velocities of resting joints show
 
 
 class Controller:
-    """Not thread-safe: whoever shares one between threads has to lock around its methods."""
+    """The state machine. It is not thread-safe: lock around its methods if threads share it."""
 
     def __init__(self, config: ControllerConfig, kinematics: Kinematics) -> None:
         self._config = config
@@ -62,29 +62,29 @@ class Controller:
 
     @property
     def schedule(self) -> Schedule:
-        """The running chunk, and what became of the steps of all chunks."""
+        """The running chunk, and the counts of executed, dropped and superseded steps."""
         return self._motion.schedule
 
     def configure(self) -> None:
-        """Start from the connected arm."""
+        """Enter `inactive`: the arm is connected."""
         self._enter(State.INACTIVE, "not activated yet")
 
     def activate(self) -> None:
-        """Allow commands from now on; they begin with `enable`."""
-        self._motion.halt()  # a motion that was under way when commands ended must not continue
+        """Enter `stopped`: commands are sent only after `enable`."""
+        self._motion.halt()  # a motion that was cut off must not continue now
         self._feedback.forget()
         self._enter(State.STOPPED, "not enabled yet, call enable")
 
     def deactivate(self) -> None:
-        """Brake, then send no more commands."""
+        """Enter `inactive`: brake, then send no more commands."""
         self._enter(State.INACTIVE, "deactivated")
 
     def cleanup(self) -> None:
-        """End all motion: the arm is about to be disconnected."""
+        """Enter `unconfigured`: the arm is about to be disconnected."""
         self._enter(State.UNCONFIGURED, "cleaned up")
 
     def enable(self, now_s: float) -> None:
-        """Start commanding from where the arm is measured to be. Raises `RequestRefusedError`."""
+        """Hold the arm where it is measured to be. Raises `RequestRefusedError` where that is not safe."""
         if self._state in ENABLED:
             return
         if self._state not in (State.STOPPED, State.FAULT):
@@ -115,10 +115,12 @@ class Controller:
             self._enter(State.STOPPED, reason)
 
     def fault(self, reason: str, rule: str | None = None, brakes: bool = True) -> None:
-        """Brake and hold after a failure below or beside the controller; the failure counts for `rule`.
+        """Brake and stay in `fault` until `enable`, because something outside the controller failed.
 
-        `brakes=False` says that commands no longer reach the arm. Its own process then holds it, so the controller
-        forgets the motion and does not catch up later.
+        Args:
+            reason: what failed.
+            rule: the rule that counts it, if any.
+            brakes: False if no command reaches the arm: its process makes it stand still, and the motion is dropped.
         """
         if not brakes and self._motion.moving:
             self._motion.halt()
@@ -135,10 +137,10 @@ class Controller:
         self._reason = "moving to the home position"
 
     def offer(self, chunk: Chunk, now_s: float) -> None:
-        """Execute a chunk that was received at a time. Raises `ChunkRejectedError`, which is counted."""
+        """Execute a chunk that was received at `now_s`. Raises `ChunkRejectedError`, which is counted."""
         now_s = self._advance(now_s)
         try:
-            clipped_rules = self._check(chunk, now_s)
+            clipped = self._check(chunk, now_s)
         except ChunkRejectedError as rejection:
             self.reject(rejection, f"chunk {chunk.sequence}")
             raise
@@ -147,7 +149,7 @@ class Controller:
         self._delay.add(now_s - chunk.stamp_s)
         if self._state is not State.ACTIVE:
             self._guard.begin(now_s)
-        for rule in clipped_rules:
+        for rule in clipped:
             self._book.count(rule)
         self._motion.run(chunk, now_s, already_running=self._state is State.ACTIVE)
         self._accepted += 1
@@ -164,14 +166,14 @@ class Controller:
             self.stop(f"{chunk} broke a rule, {rejection}")
 
     def report_divergence(self, divergence: float, now_s: float) -> None:
-        """Note how far the world is from what the running chunk's prediction says; see `guard`."""
+        """Take in how far the world is from the running chunk's prediction; see `DivergenceGuard`."""
         self._guard.report(divergence, now_s)
 
     def tick(self, now_s: float, measured: ArmState | None) -> ArmCommand | None:
-        """One control period: returns the command to send now, None to send nothing.
+        """Run one control period and return the command to send now, None to send nothing.
 
         Args:
-            now_s: the present; a tick that is not later than the last one does nothing.
+            now_s: the present time; a tick that is not later than the last one does nothing.
             measured: the newest measurement, None if there is none.
         """
         if now_s <= self._tick_s:
@@ -183,7 +185,7 @@ class Controller:
         self._watch(measured, commanded_s)
         moving = self._motion.moving
         if moving and elapsed_s >= PAUSE_S:
-            self._motion.halt()  # the arm has stood still meanwhile
+            self._motion.halt()  # the arm's process has made the arm stand still meanwhile
         if self._state is State.ACTIVE:
             self._watch_chunk(now_s)
         if self._state is State.ACTIVE and self._guard.gives_up(now_s):
@@ -202,7 +204,7 @@ class Controller:
         return self._motion.command
 
     def snapshot(self, now_s: float) -> Snapshot:
-        """Return what there is to report."""
+        """Return the report about this controller."""
         sequence, received_s = self._chunk or (0, math.nan)
         return Snapshot(
             state=self._state,
@@ -222,21 +224,21 @@ class Controller:
         )
 
     def _check(self, chunk: Chunk, now_s: float) -> list[str]:
-        """Return the rules that a chunk breaks and that clip; raise `ChunkRejectedError` if it cannot run now."""
+        """Return the rules that clip this chunk. Raises `ChunkRejectedError` unless it can be executed now."""
         if self._state not in ENABLED:
             raise ChunkRejectedError(NOT_ENABLED, f"the driver is {self._state.value}")
         if self._home is not None:
             raise ChunkRejectedError(NOT_ENABLED, "the arm is moving to its home position")
         if self._guard.holds(now_s):
             raise ChunkRejectedError(GUARD, f"the world diverged by {self._guard.divergence:.3g}")
-        clipped_rules = self._gate.check(chunk, now_s, self._motion.lead_s, self._motion.pose)
+        clipped = self._gate.check(chunk, now_s, self._motion.lead_s, self._motion.pose)
         rule = self._motion.refused_for(chunk)
         if rule is not None:
             raise ChunkRejectedError(rule, "a step lies beyond it")
-        return clipped_rules
+        return clipped
 
     def _give_up(self, verdict: Verdict) -> None:
-        """End the motion in which a rule was broken that does not clip."""
+        """End the running motion, because it broke a rule that does not clip."""
         motion = "the move home" if self._home is not None else f"chunk {self._chunk[0] if self._chunk else 0}"
         self._enter(State.STOPPED if verdict.action == STOP else State.HOLDING, f"{motion} broke rule '{verdict.rule}'")
 
@@ -250,7 +252,7 @@ class Controller:
         return self._latest_s
 
     def _watch(self, measured: ArmState | None, commanded_s: float) -> None:
-        """Learn from a new measurement how the arm follows its last command; too long without one is a fault."""
+        """Learn from a new measurement how the arm follows its command. A long silence is a fault."""
         news = self._feedback.take(measured, self._latest_s)
         if self._state not in ENABLED:
             return

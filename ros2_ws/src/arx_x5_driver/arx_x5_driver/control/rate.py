@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thread that works at a fixed rate and knows how well it keeps it."""
+"""A thread that calls a function at a fixed rate and measures how well it keeps that rate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STOP_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True)
 class RateStatistics:
-    """How a loop did in the last ten seconds (NaN before its first period), and since it was made.
+    """A loop's timing in the last ten seconds (NaN before its first period); `missed` counts from the start.
 
     Attributes:
         period_error_p99_s: 99th percentile of |period - nominal|.
@@ -116,7 +116,7 @@ class RateLoop:
         self._realtime = make_realtime(self._priority)
         try:
             self._loop(ended)
-        except Exception as error:  # the thread's edge: whoever started it must hear of anything
+        except Exception as error:  # the end of the thread: its owner must learn of any error
             self._on_error(error)
 
     def _loop(self, ended: threading.Event) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arm's delay from a command to its effect, which decides how far ahead targets are taken."""
+"""The arm's delay from a command to its effect, which sets how far ahead targets are taken."""
 
 from __future__ import annotations
 
