@@ -11,11 +11,9 @@ import pytest
 pytest.importorskip("arx5_interface")
 pytest.importorskip("matplotlib")
 
+from uva_experiments.driver.figure_eight import STEP_S
 from uva_experiments.driver.tracking.__main__ import main
-from uva_experiments.driver.tracking.figure_eight import STEP_S, FigureEight
-from uva_experiments.driver.tracking.run import RATE_HZ, RUN_IN_S, Recording, score
-
-FIGURE = FigureEight()
+from uva_experiments.driver.tracking.run import FIGURE, RATE_HZ, RUN_IN_S, Recording, score
 
 
 def recording(delay_s: float = 0.0, aside_m: float = 0.0) -> Recording:

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from arx_x5_sim.world.urdf import Link
+from arx_x5_driver.geometry.urdf import Link
 
 JOINT_NAMES = tuple(f"joint{i}" for i in range(1, 7))
 FINGER_NAMES = ("finger_left", "finger_right")
@@ -55,6 +55,8 @@ def add_arm(spec: Any, chain: list[Link]) -> None:
             _add_gripper(spec, parent, link.origin_m)
             continue
         body = parent.add_body(name=link.name, pos=link.origin_m, quat=_wxyz(link), gravcomp=1.0)
+        if link.inertial is None:
+            raise ValueError(f"link '{link.name}' has no mass: MuJoCo cannot simulate it")
         body.explicitinertial = True
         body.mass = link.inertial.mass_kg
         body.ipos = link.inertial.centre_m

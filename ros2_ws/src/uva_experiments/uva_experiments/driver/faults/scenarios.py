@@ -24,8 +24,8 @@ from uva_bringup.options import StackOptions
 from uva_bringup.run import commands_of
 from uva_experiments.driver.faults.bench import Bench
 from uva_experiments.driver.faults.commands import Use, rest_after
-from uva_experiments.driver.faults.scripted import STEP_S, STEPS
 from uva_experiments.driver.faults.witness import FaultError, stamp_s
+from uva_experiments.driver.figure_eight import STEP_S, STEPS
 
 # A fault is noticed within a few control periods; times of the ROS graph and of a busy machine come on top.
 NOTICE_S = 0.05
