@@ -67,10 +67,10 @@ def cut(episode: Episode, policy: UvaPolicy) -> Iterator[Window]:
     stamps_s = np.arange(len(a["action"])) / RATE_HZ
     pose = poses.matrix_from_rotation_vector(a["robot0_eef_pos"], a["robot0_eef_rot_axis_angle"])
     target = poses.matrix_from_rotation_vector(a["action"][:, :3], a["action"][:, 3:6])
-    blocks = Stream(stamps_s, a["block_pose"][:, :, :2])
+    blocks = Stream(stamps_s, list(a["block_pose"][:, :, :2]))
     moments = replay(
         policy.make_buffer(pad_start=True),
-        Stream(stamps_s, a["camera0_rgb"]),
+        Stream(stamps_s, list(a["camera0_rgb"])),
         Stream(stamps_s, list(zip(pose, a["robot0_gripper_width"][:, 0].astype(float), strict=True))),
         stamps_s[::STRIDE_STEPS],
         frame_times_s=policy.frame_times_s,

@@ -12,7 +12,7 @@ from uva_core.policy.policy import UvaPolicy
 from uva_core.serialization import from_dict
 from uva_node_utils import topics
 from uva_replay.episode import Episode
-from uva_replay.prediction import Moment, candidate_times_s, find_moments, foresee, furthest_motion_m
+from uva_replay.prediction import Moment, candidate_times_s, find_moments, furthest_motion_m, predict_best_moment
 
 EPISODES = (Episode(1, 20000, 100.0, 110.0, True), Episode(2, 20001, 120.0, 140.0, False))
 
@@ -90,7 +90,7 @@ def test_a_gap_at_the_best_moment_leads_to_the_next(made_up_recording, checkpoin
     times_s = recording.image_times_s
     recording.image_times_s = times_s[(times_s < 105.01) | (times_s > 105.49)]
     best = find_moments(recording, EPISODES[:1], 1.6)[0]
-    moment, prediction = foresee(recording, EPISODES[:1], checkpoint)
+    moment, prediction = predict_best_moment(recording, EPISODES[:1], checkpoint)
     assert moment != best
     assert len(prediction.true) == len(prediction.predicted) == 4
     assert prediction.predicted[0].image.shape == (64, 64, 3)
@@ -99,7 +99,7 @@ def test_a_gap_at_the_best_moment_leads_to_the_next(made_up_recording, checkpoin
 def test_episode_shorter_than_the_prediction_shows_what_was_seen(made_up_recording, checkpoint, states):
     recording = made_up_recording(states, image_period_s=0.05)
     quick = Episode(1, 20000, 106.0, 106.9, True)
-    moment, prediction = foresee(recording, [quick], checkpoint)
+    moment, prediction = predict_best_moment(recording, [quick], checkpoint)
     assert moment.offset_s == pytest.approx(0.0, abs=0.05)
     assert (len(prediction.history), len(prediction.predicted), len(prediction.true)) == (4, 4, 2)
 
@@ -108,4 +108,4 @@ def test_recording_without_images_has_no_moment(made_up_recording, checkpoint, s
     recording = made_up_recording(states, image_period_s=0.05)
     recording.image_times_s = []
     with pytest.raises(ValueError, match=f"no moment to predict at: no image on {topics.CAMERA}"):
-        foresee(recording, EPISODES, checkpoint)
+        predict_best_moment(recording, EPISODES, checkpoint)

@@ -58,7 +58,9 @@ class Prediction:
     true: list[Frame]
 
 
-def foresee(recording: Recording, episodes: Sequence[Episode], checkpoint: Path) -> tuple[Moment, Prediction]:
+def predict_best_moment(
+    recording: Recording, episodes: Sequence[Episode], checkpoint: Path
+) -> tuple[Moment, Prediction]:
     """Predict at the best moment that the recording allows.
 
     Raises:

@@ -15,7 +15,7 @@ from uva_bringup.demo.summary import format_table, make_summary, write_summary
 from uva_bringup.supervisor import Command, Supervisor
 from uva_replay.camera_video import write_camera_video
 from uva_replay.episode import Episode
-from uva_replay.prediction import foresee
+from uva_replay.prediction import predict_best_moment
 from uva_replay.prediction_picture import write_prediction
 from uva_replay.recording import Recording
 from uva_replay.statistics import Statistics, compute_statistics
@@ -69,7 +69,7 @@ def report(
     try:
         write_summary(make_summary(episodes, statistics), folder / "summary.json")
         write_camera_video(recording, episodes, folder / "camera.mp4")
-        moment, prediction = foresee(recording, episodes, checkpoint)
+        moment, prediction = predict_best_moment(recording, episodes, checkpoint)
         title = f"What UVA predicts: seed {moment.episode.seed}, {moment.offset_s:.1f} s into the episode"
         write_prediction(prediction, title, folder / "prediction.png")
     except (OSError, ValueError, RuntimeError) as error:

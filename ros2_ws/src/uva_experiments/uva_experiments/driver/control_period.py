@@ -12,16 +12,14 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import ArmState
+from arx_x5_driver.array import Array
 from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.geometry.kinematics import SdkKinematics
 from arx_x5_driver.geometry.se3 import Pose
 from arx_x5_driver.parameters import DriverParameters
-
-Array = NDArray[np.float64]
 
 _START = np.array([0.0, 0.92, 0.80, -0.96, 0.0, 0.0])  # 5 cm above the table, looking down
 _STEPS = 16
