@@ -21,6 +21,7 @@ from uva_bringup.demo.domain import isolated_environment
 from uva_bringup.demo.errors import DemoError
 from uva_bringup.supervisor import Command
 from uva_core.observation.buffer import ObservationNotReadyError
+from uva_core.observation.config import ObservationConfig
 from uva_core.policy.policy import UvaPolicy
 from uva_replay import prediction
 from uva_replay.episode import Episode
@@ -32,7 +33,7 @@ FAKES = Path(__file__).parent / "fakes"
 
 POLICY = SimpleNamespace(
     frame_times_s=np.array([0.4, 0.8]),
-    config=SimpleNamespace(observation=SimpleNamespace(rate_hz=10.0, frame_offsets=(-4, 0))),
+    config=SimpleNamespace(observation=ObservationConfig(rate_hz=10.0, frame_offsets=(-4, 0))),
 )
 
 pytestmark = pytest.mark.system

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Experiments with numbers: everything may be imported here, and nothing imports this package."""
+"""Experiments whose numbers are published. Imports any package; nothing imports this one."""

@@ -77,7 +77,7 @@ class FrameLoop:
         self._opened.set_result(None)
         try:
             self._loop(camera)
-        except Exception as error:  # the thread's edge: the owner must hear of any error
+        except Exception as error:  # the thread's edge: the owner gets any error
             self._on_error(error)
         finally:
             camera.close()

@@ -26,7 +26,7 @@ def main() -> None:
     """Publish until a signal ends the process."""
     shift_s = 0.0
 
-    def hear(order: String) -> None:
+    def obey(order: String) -> None:
         nonlocal shift_s
         _, *numbers = order.data.split()
         shift_s = float(numbers[0]) if numbers else 0.0
@@ -34,7 +34,7 @@ def main() -> None:
     rclpy.init()
     node = Node("jumping_clock")
     publisher = node.create_publisher(Clock, "/clock", 1)
-    node.create_subscription(String, ORDERS, hear, 10)
+    node.create_subscription(String, ORDERS, obey, 10)
     with suppress(KeyboardInterrupt, ExternalShutdownException):
         while True:
             publisher.publish(Clock(clock=seconds_to_stamp(time.time() + shift_s)))

@@ -27,12 +27,12 @@ from uva_experiments.driver.faults.commands import Use, rest_after
 from uva_experiments.driver.faults.witness import FaultError, stamp_s
 from uva_experiments.driver.figure_eight import STEP_S, STEPS
 
-# A fault is noticed within a few control periods; times of the ROS graph and of a busy machine come on top.
+# A fault is noticed within a few control periods; delays of ROS and of a busy machine are added.
 NOTICE_S = 0.05
 STOP_S = LONGEST_STOP_S  # from full speed to rest
 FEEDBACK_S = DriverParameters().feedback_timeout_s
-SURPRISE_S = 0.7  # until a predicted frame is due, and the inference is over that compares it with the one seen
-REQUEST_S = 0.2  # until a signal or a service call is heard
+SURPRISE_S = 0.7  # until a predicted frame is due, and the inference that compares it with the camera's has ended
+REQUEST_S = 0.2  # until a signal or a service call has an effect
 CHUNK_S = STEPS * STEP_S  # how far the scripted policy's chunks reach
 JUMP_RAD = 0.01
 PERIOD_S = 1.0 / DriverParameters().rate_hz
@@ -43,10 +43,10 @@ _SIMULATED = StackOptions(robot="sim", seed=20000)
 
 @dataclass(frozen=True)
 class Reaction:
-    """What came of a fault.
+    """How the driver reacted to a fault.
 
     Attributes:
-        noticed_s: from the fault until the driver's status says so; NaN where there is nothing to be said.
+        noticed_s: from the fault until the driver's status says so; NaN where the status does not change.
         rest_s: from the fault until no moving command followed; NaN where the arm has to go on.
         state: of the driver then.
         recovered: whether chunks are executed again.
@@ -60,9 +60,9 @@ class Reaction:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A fault: what happens, from when its times count, their bounds, how it is recovered from, and what does it.
+    """A fault: what happens, from when its times count, their bounds, the recovery, and the function that runs it.
 
-    `shortest_s` is what commands are apart at least, where their stamps do not tell.
+    `shortest_s` is the shortest time between commands, where their stamps do not show it; see `use_of`.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Finding:
 
     @property
     def passed(self) -> bool:
-        """Whether everything was as it should be."""
+        """Tell whether bounds and limits were kept and the driver recovered."""
         reaction, scenario = self.reaction, self.scenario
         if reaction is None or not self.use.kept or not self.use.count:
             return False
@@ -95,7 +95,7 @@ class Finding:
 
 
 def examine(scenario: Scenario, bench: Bench) -> Finding:
-    """Run a scenario and look at every command that was published in it."""
+    """Run a scenario, and compare every command that was published in it with the limits."""
     since_s = bench.witness.now_s
     try:
         reaction, error = scenario.run(bench), ""
@@ -105,7 +105,7 @@ def examine(scenario: Scenario, bench: Bench) -> Finding:
 
 
 def _silenced(bench: Bench, silence: Callable[[], None], resume: Callable[[], None]) -> Reaction:
-    """No valid chunk comes any more: times count from the end of the last one."""
+    """Let no valid chunk come any more: times count from the end of the last one."""
     bench.settle()
     silence()
     status = bench.witness.wait_for_lasting(State.HOLDING.value, STOP_S + REQUEST_S)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stand in for the policy: a process that publishes chunks of a figure-eight, and spoils them when told to.
+"""A process instead of the policy: it publishes chunks of a figure-eight, faulty ones when ordered to.
 
 `python -m uva_experiments.driver.faults.scripted X Y Z QX QY QZ QW` moves around that pose. Orders come on a topic:
 `normal`, `nan`, `flood`, or `shift S` for stamps that are S seconds off.
@@ -34,24 +34,25 @@ _TIMES = [seconds_to_duration(STEP_S * (step + 1)) for step in range(STEPS)]
 
 
 class ScriptedPolicy:
-    """Make chunks, and spoil them as ordered; an order may come at any time."""
+    """Make chunks, faulty ones when ordered to; an order may come at any time."""
 
     def __init__(self, center: list[float]) -> None:
+        """Move around a pose: position (3,) [m] and quaternion xyzw (4,)."""
         position, quaternion = tuple(center[:3]), tuple(center[3:])
         self._figure = FigureEight(position, quaternion, WIDTH_M, PERIOD_S, turn_rad=0.0, gripper_m=(0.04, 0.02))
         self._began_s = time.monotonic()
         self._sequence = 0
-        self.mood = "normal"
+        self.order = "normal"
         self.shift_s = 0.0
 
     @property
     def rate_hz(self) -> float:
         """Chunks a second."""
-        return FLOOD_HZ if self.mood == "flood" else RATE_HZ
+        return FLOOD_HZ if self.order == "flood" else RATE_HZ
 
-    def hear(self, line: str) -> None:
+    def obey(self, line: str) -> None:
         """Take an order."""
-        self.mood, *numbers = line.split()
+        self.order, *numbers = line.split()
         self.shift_s = float(numbers[0]) if numbers else 0.0
 
     def chunk(self, ros_now_s: float) -> ActionChunk:
@@ -66,7 +67,7 @@ class ScriptedPolicy:
             orientation = Quaternion(**dict(zip("xyzw", map(float, quaternion), strict=True)))
             chunk.poses.append(Pose(position=Point(x=float(x), y=float(y), z=float(z)), orientation=orientation))
             chunk.gripper_width.append(float(width))
-        if self.mood == "nan":
+        if self.order == "nan":
             chunk.poses[STEPS // 2].position.y = math.nan
         return chunk
 
@@ -77,7 +78,7 @@ def main() -> None:
     rclpy.init()
     node = Node("scripted_policy")
     publisher = node.create_publisher(ActionChunk, "uva/action_chunk", 1)
-    node.create_subscription(String, ORDERS, lambda order: policy.hear(order.data), 10)
+    node.create_subscription(String, ORDERS, lambda order: policy.obey(order.data), 10)
     due_s = time.monotonic()
     with suppress(KeyboardInterrupt, ExternalShutdownException):
         while True:

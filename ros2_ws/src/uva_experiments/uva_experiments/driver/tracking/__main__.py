@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from arx_x5_sim.world.scene import build_model
 from uva_experiments.driver.tracking.drivers import ChunkDriver, Follower, NaiveDriver
 from uva_experiments.driver.tracking.plot import save_plot
 from uva_experiments.driver.tracking.run import CHUNK_HZ, FIGURE, LATENCY_S, RUN_IN_S, Recording, Score, follow, score
+from uva_experiments.report import write_results
 
 PHYSICS_STEP_S = 0.001  # a fifth of the control period
 NAIVE, OURS = "naive driver", "this driver"
@@ -61,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             recordings.setdefault(name, recording)
             results.append({"driver": name, "noise_mm": noise_mm, **asdict(found)})
             print(row(name, noise_mm, found), flush=True)
-    settings = {"duration_s": parsed.duration_s, "chunk_hz": CHUNK_HZ, "latency_s": LATENCY_S, **asdict(FIGURE)}
-    settings["action_latency_s"] = parsed.action_latency_s
-    (parsed.out / "tracking.json").write_text(json.dumps({"settings": settings, "runs": results}, indent=2) + "\n")
+    setup = {"duration_s": parsed.duration_s, "chunk_hz": CHUNK_HZ, "latency_s": LATENCY_S, **asdict(FIGURE)}
+    setup["action_latency_s"] = parsed.action_latency_s
+    write_results(parsed.out / "tracking.json", {"runs": results}, setup)
     save_plot(recordings, parsed.out / "tracking.png")
     print(f"\nsee {parsed.out / 'tracking.json'} and {parsed.out / 'tracking.png'}")
     return 0
