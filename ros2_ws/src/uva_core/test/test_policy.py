@@ -103,6 +103,8 @@ def test_scored_frames_alone_are_those_of_the_whole_prediction(tiny_policy, obse
         np.testing.assert_array_equal(scored.time_from_observation_s, whole.time_from_observation_s[[1, 3]])
     with pytest.raises(ValueError, match=r"frames \[4\]; choose some of 0 to 3"):
         tiny_policy.predict_forward(observation, [chunk], [4], frames=[4])
+    with pytest.raises(ValueError, match=r"frames \[3, 3\]; choose some of 0 to 3, each once"):
+        tiny_policy.predict_forward(observation, [chunk], [4], frames=[3, 3])
 
 
 def test_scored_frames_alone_are_sampled_and_decoded(tiny_policy, observation, monkeypatch):

@@ -95,7 +95,7 @@ def stage_percentiles(diagnostics: Iterable[Any]) -> dict[str, Percentiles]:
     values: dict[str, list[float]] = defaultdict(list)
     for message in diagnostics:
         for status in message.status:
-            if status.name == INFERENCE_STATUS:
+            if status.name.endswith(INFERENCE_STATUS):
                 for pair in status.values:
                     values[pair.key].append(float(pair.value) if "_ms_p" in pair.key else 0.0)
     suffix = "_ms_p50"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pip-only stand-in for message_filters; same names, subset Subscriber and the two synchronizers.
+"""Pip-only stand-in for message_filters; same names, subset Subscriber, Cache and the two synchronizers.
 
 A filter hands messages to registered callbacks. A synchronizer is a filter whose inputs are filters: it keeps
 the newest messages of each input and hands on one of each when their header stamps agree.
@@ -10,13 +10,15 @@ from __future__ import annotations
 import itertools
 import threading
 from bisect import bisect_left, bisect_right, insort
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rclpy.clock import ROSClock
+from rclpy.clock import ClockType, ROSClock
 from rclpy.logging import get_logger
+from rclpy.time import Time
 
-__all__ = ["ApproximateTimeSynchronizer", "SimpleFilter", "Subscriber", "TimeSynchronizer"]
+__all__ = ["ApproximateTimeSynchronizer", "Cache", "SimpleFilter", "Subscriber", "TimeSynchronizer"]
 
 
 class SimpleFilter:
@@ -56,6 +58,8 @@ class _Queue:
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self._added = itertools.count()
+        self._arrivals: dict[int, int] = {}
         self._messages: dict[int, Any] = {}
         # Kept sorted, so that searching neighbours of a stamp does not walk over a fast topic's whole queue.
         self._stamps: list[int] = []
@@ -67,25 +71,90 @@ class _Queue:
         """Add a message in place of one with the same stamp, and forget the oldest ones beyond the size."""
         if stamp not in self._messages:
             insort(self._stamps, stamp)
+            self._arrivals[stamp] = next(self._added)
         self._messages[stamp] = message
         while len(self._stamps) > self._size:
-            del self._messages[self._stamps.pop(0)]
+            self.pop(self._stamps[0])
 
     def near(self, stamp: int, slop: int) -> list[int]:
-        """Return the stamps at most `slop` away from `stamp`, nearest first."""
+        """Return the stamps at most `slop` from `stamp`, nearest first, and of equally near ones the first added."""
         first = bisect_left(self._stamps, stamp - slop)
         last = bisect_right(self._stamps, stamp + slop)
-        return sorted(self._stamps[first:last], key=lambda other: abs(other - stamp))
+        return sorted(self._stamps[first:last], key=lambda other: (abs(other - stamp), self._arrivals[other]))
 
     def pop(self, stamp: int) -> Any:
         """Take out the message of that stamp."""
         del self._stamps[bisect_left(self._stamps, stamp)]
+        del self._arrivals[stamp]
         return self._messages.pop(stamp)
 
 
 def _header_stamp_ns(msg: Any) -> int:
+    """Return the stamp of a header, which holds a message or an rclpy `Time`."""
     stamp = msg.header.stamp
+    if hasattr(stamp, "nanoseconds"):
+        return int(stamp.nanoseconds)
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+class Cache(SimpleFilter):
+    """Keep the newest `cache_size` messages of a filter in the order in which they came, and hand them on.
+
+    Times are rclpy `Time`. With `allow_headerless`, messages without a header count as stamped when they arrive.
+    """
+
+    def __init__(self, f: SimpleFilter, cache_size: int = 1, allow_headerless: bool = False) -> None:
+        super().__init__()
+        self.allow_headerless = allow_headerless
+        self._kept: deque[tuple[Time, Any]] = deque(maxlen=cache_size)
+        self.connectInput(f)
+
+    def connectInput(self, f: SimpleFilter) -> None:  # noqa: N802 - the real one's name
+        """Take messages from `f`."""
+        self.incoming_connection = f.registerCallback(self.add)
+
+    def add(self, msg: Any) -> None:
+        """Keep a message, and hand it on."""
+        if hasattr(msg, "header"):
+            stamp = Time(nanoseconds=_header_stamp_ns(msg), clock_type=ClockType.ROS_TIME)
+        elif self.allow_headerless:
+            stamp = ROSClock().now()
+        else:
+            _refuse(msg)
+            return
+        self._kept.append((stamp, msg))
+        self.signalMessage(msg)
+
+    def getInterval(self, from_stamp: Time, to_stamp: Time) -> list[Any]:  # noqa: N802 - the real one's name
+        """Return the messages between two times, both included."""
+        return [msg for stamp, msg in self._kept if from_stamp <= stamp <= to_stamp]
+
+    def getElemAfterTime(self, stamp: Time) -> Any:  # noqa: N802 - the real one's name
+        """Return the first message at or after a time, else None."""
+        return next((msg for kept, msg in self._kept if kept >= stamp), None)
+
+    def getElemBeforeTime(self, stamp: Time) -> Any:  # noqa: N802 - the real one's name
+        """Return the last message at or before a time, else None."""
+        return next((msg for kept, msg in reversed(self._kept) if kept <= stamp), None)
+
+    def getLastestTime(self) -> Time | None:  # noqa: N802 - the real one's name, spelt so
+        """Return the time of the message that came last, else None."""
+        return self._kept[-1][0] if self._kept else None
+
+    def getOldestTime(self) -> Time | None:  # noqa: N802 - the real one's name
+        """Return the time of the message that came first, else None."""
+        return self._kept[0][0] if self._kept else None
+
+    def getLast(self) -> Any:  # noqa: N802 - the real one's name
+        """Return the first message at or after the time of the one that came last, else None."""
+        newest = self.getLastestTime()
+        return None if newest is None else self.getElemAfterTime(newest)
+
+
+def _refuse(msg: Any) -> None:
+    get_logger("message_filters").warning(
+        f"{type(msg).__name__} has no header, so it cannot be synchronized; see allow_headerless", once=True
+    )
 
 
 class TimeSynchronizer(SimpleFilter):
@@ -141,10 +210,7 @@ class ApproximateTimeSynchronizer(TimeSynchronizer):
         elif self.allow_headerless:
             stamp = ROSClock().now().nanoseconds
         else:
-            get_logger("message_filters").warning(
-                f"{type(msg).__name__} has no header, so it cannot be synchronized; see allow_headerless",
-                once=True,
-            )
+            _refuse(msg)
             return
         with self.lock:
             self.queues[index].add(stamp, msg)

@@ -76,6 +76,10 @@ class ObservationConfig:
         """Time from the newest observation to the last predicted frame."""
         return float(self.frame_times_s[-1])
 
+    def action_times_s(self, steps: int) -> NDArray[np.float64]:
+        """Return when each action of a chunk is to be reached, after the newest observation (steps,)."""
+        return self.action_offsets(steps) / self.rate_hz
+
     def action_offsets(self, steps: int) -> NDArray[np.int64]:
         """Return when each action of a chunk is to be reached, in steps after the newest observation (steps,)."""
         return self.first_action_step + np.arange(steps)

@@ -48,7 +48,7 @@ class PredictionDecoder:
         normalized = sample_sequence(self.model.action_head, z, schedule, rows, s.action_temperature)
         vectors = to_host(self.action_normalizer.unnormalize(normalized).double())
         clock.lap("action_head")
-        times = o.action_offsets(c.action_steps) / o.rate_hz
+        times = o.action_times_s(c.action_steps)
         return [
             ActionPrediction(
                 actions.from_model(poses.smooth(vector, o.smooth_actions), observation.base_pose, o.action_space),

@@ -102,8 +102,9 @@ class UvaPolicy(TrainedModel):
         noise, clock = self._start(MaskMode.FORWARD_DYNAMICS, seeds)
         if not candidates:
             raise ValueError("no candidates to predict")
-        if frames is not None and not (frames and set(frames) <= set(range(self.config.model.frames))):
-            raise ValueError(f"frames {list(frames)}; choose some of 0 to {self.config.model.frames - 1}")
+        known = set(range(self.config.model.frames))
+        if frames is not None and not (frames and len(set(frames)) == len(frames) and set(frames) <= known):
+            raise ValueError(f"frames {list(frames)}; choose some of 0 to {self.config.model.frames - 1}, each once")
         inputs = self.encode([observation], noise.first()).expand(len(candidates))
         vectors = [candidate.vectors for candidate in candidates]
         inputs.actions = self._encoder.normalize_actions(vectors, [observation] * len(candidates))

@@ -53,7 +53,7 @@ class TrainedModel(nn.Module):
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Self:  # type: ignore[override]
         """Move everything to `device`; tokenizer and network compute in `dtype`.
 
-        Normalizers and the noise schedule stay in float32, because actions in metres need its digits.
+        Normalizers stay in float32, because actions in metres need its digits.
         """
         super().to(device)
         self.tokenizer.to(dtype=dtype)
@@ -105,7 +105,7 @@ class TrainedModel(nn.Module):
     @property
     def action_times_s(self) -> NDArray[np.float64]:
         """(T,) when each action is to be reached, after the newest observation."""
-        return self.config.observation.action_offsets(self.config.model.action_steps) / self.config.observation.rate_hz
+        return self.config.observation.action_times_s(self.config.model.action_steps)
 
     @property
     def frame_times_s(self) -> NDArray[np.float64]:

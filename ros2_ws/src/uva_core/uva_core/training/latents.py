@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +51,14 @@ def encode_frames(policy: UvaPolicy, frames: NDArray[np.uint8], chunk: int = 256
     return {name: torch.cat(values).contiguous() for name, values in parts.items()}
 
 
+def _digest(pictures: Any) -> str:
+    """Return a hash of every hundredth picture: data rendered anew with the same poses has others."""
+    digest = hashlib.sha256()
+    for index in range(0, len(pictures), 100):
+        digest.update(np.asarray(pictures[index]).tobytes())
+    return digest.hexdigest()
+
+
 def cached_latents(policy: UvaPolicy, data: Demonstrations, path: Path) -> dict[str, Tensor]:
     """Encode the frames, or read them from `path` if the same tokenizer encoded frames of the same data before.
 
@@ -62,6 +71,9 @@ def cached_latents(policy: UvaPolicy, data: Demonstrations, path: Path) -> dict[
     key = {
         "frames": len(data),
         "poses": hashlib.sha256(data.pose.tobytes()).hexdigest(),
+        "pictures": _digest(data.images),
+        "wrist_pictures": _digest(data.wrist_images) if wrist else "",
+        "image_size": policy.config.tokenizer.image_size,
         "tokenizer": hashlib.sha256(weights.cpu().numpy().tobytes()).hexdigest(),
         "resize": policy.config.observation.resize,
         "wrist": wrist,

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 
@@ -16,6 +18,8 @@ from uva_core.policy.policy import UvaPolicy
 from uva_core.serialization import to_dict
 from uva_core.training.latents import LatentWindows
 from uva_core.training.recipes import UvaRecipe
+
+OLD_STATE = "state.old"
 
 
 class RunState:
@@ -33,8 +37,12 @@ class RunState:
         if self.accelerator.is_main_process:
             torch.save(self.ema.state_dict(), fresh / "ema.pt")
             (fresh / "progress.json").write_text(json.dumps({"step": step, "identity": self.identity}))
-            shutil.rmtree(self.folder, ignore_errors=True)
+            old = self.folder.with_name(OLD_STATE)
+            shutil.rmtree(old, ignore_errors=True)
+            if self.folder.exists():
+                self.folder.rename(old)
             fresh.rename(self.folder)
+            shutil.rmtree(old, ignore_errors=True)
         self.accelerator.wait_for_everyone()
 
     def load(self) -> int:
@@ -43,6 +51,9 @@ class RunState:
         Raises:
             ValueError: nothing to resume from, or the run was started with other data, tokenizer or recipe.
         """
+        old = self.folder.with_name(OLD_STATE)
+        if not self.folder.exists() and old.exists():  # killed between the two renamings
+            old.rename(self.folder)
         path = self.folder / "progress.json"
         if not path.exists():
             raise ValueError(f"nothing to resume from: no {path}")
@@ -53,8 +64,12 @@ class RunState:
             raise ValueError(f"{path} is damaged ({error}): start anew, without resuming") from None
         if identity != self.identity:
             raise ValueError(f"{self.folder} belongs to a run with another configuration, tokenizer, recipe or data")
-        self.accelerator.load_state(str(self.folder))
-        self.ema.load_state_dict(torch.load(self.folder / "ema.pt", weights_only=True))
+        try:
+            self.accelerator.load_state(str(self.folder))
+            self.ema.load_state_dict(torch.load(self.folder / "ema.pt", weights_only=True))
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{self.folder} is damaged ({reason}): start anew, without resuming") from None
         return step
 
 

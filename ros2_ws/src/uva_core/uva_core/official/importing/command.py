@@ -135,9 +135,9 @@ def _listed(groups: dict[Any, Any]) -> Iterator[str]:
     """Each group's number of tensors, then name and shape of each."""
     for group, values in groups.items():
         tensors = {n: t for n, t in values.items() if isinstance(t, StoredTensor)} if isinstance(values, dict) else {}
-        yield f"{group}: {len(tensors)} tensors"
+        yield f"{printable(str(group))}: {len(tensors)} tensors"
         for name, tensor in tensors.items():
-            yield f"  {name} {tensor.shape}"
+            yield f"  {printable(str(name))} {tensor.shape}"
 
 
 def _count(tensors: Iterable[Tensor]) -> str:
