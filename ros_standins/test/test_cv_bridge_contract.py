@@ -4,14 +4,16 @@
 import contextlib
 from array import array
 
+import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from cv_bridge import CvBridge, CvBridgeError
+from cv_bridge import CvBridge, CvBridgeError, cvtColorForDisplay, getCvType
 
 BRIDGE = CvBridge()
+NUMPY_2 = int(np.__version__.partition(".")[0]) >= 2
 RED_RGB = np.full((2, 3, 3), (255, 0, 0), np.uint8)
 
 
@@ -121,10 +123,13 @@ def test_padding_at_the_ends_of_rows_is_cut():
     np.testing.assert_array_equal(BRIDGE.imgmsg_to_cv2(colour, "bgr8"), [[[3, 2, 1]], [[6, 5, 4]]])
 
 
-def test_big_endian_messages_come_in_native_order():
-    received = BRIDGE.imgmsg_to_cv2(message("16UC1", 1, 2, 4, bytes([1, 2, 0, 7]), is_bigendian=1))
-    np.testing.assert_array_equal(received, [[0x0102, 7]])
-    assert received.dtype == np.dtype("uint16")
+def test_big_endian_messages_come_in_native_order_or_not_at_all():
+    sent = message("16UC1", 1, 2, 4, bytes([1, 2, 0, 7]), is_bigendian=1)
+    if NUMPY_2:
+        with pytest.raises(AttributeError, match="newbyteorder"):
+            BRIDGE.imgmsg_to_cv2(sent)
+    else:
+        np.testing.assert_array_equal(BRIDGE.imgmsg_to_cv2(sent), [[0x0102, 7]])
 
 
 def test_big_endian_arrays_are_marked():
@@ -175,9 +180,109 @@ def test_a_conversion_that_would_be_a_guess_is_refused(source, target):
         BRIDGE.imgmsg_to_cv2(sent, target)
 
 
-def test_a_message_with_too_few_bytes_is_refused():
-    with pytest.raises(TypeError):
-        BRIDGE.imgmsg_to_cv2(message("rgb8", 4, 4, 12, bytes(10)))
+@pytest.mark.parametrize(
+    ("claimed", "error"),
+    [
+        ((4, 4, 12), TypeError),
+        ((2**31, 4, 12), TypeError),
+        ((2**32 - 1, 2**32 - 1, 2**32 - 1), ValueError),
+    ],
+)
+@pytest.mark.parametrize("target", ["passthrough", "bgr8"])
+def test_a_message_with_too_few_bytes_is_no_error_of_the_bridges_own(claimed, error, target):
+    with pytest.raises(error) as raised:
+        BRIDGE.imgmsg_to_cv2(message("rgb8", *claimed, bytes(10)), target)
+    assert raised.type is error
+
+
+def test_rows_shorter_than_the_width_make_a_narrower_image_without_a_word():
+    received = BRIDGE.imgmsg_to_cv2(message("mono8", 2, 5, 3, bytes([1, 2, 3, 4, 5, 6])))
+    np.testing.assert_array_equal(received, [[1, 2, 3], [4, 5, 6]])
+
+
+def test_an_image_without_pixels_is_none_in_its_own_encoding():
+    empty = message("rgb8", 0, 0, 0, b"")
+    assert BRIDGE.imgmsg_to_cv2(empty).shape == (0, 0, 3)
+    assert BRIDGE.imgmsg_to_cv2(empty, "rgb8") is None
+    with pytest.raises(CvBridgeError):
+        BRIDGE.imgmsg_to_cv2(empty, "bgr8")
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [
+        (np.zeros((2, 2), bool), KeyError),
+        (np.zeros((2, 2), np.int64), KeyError),
+        (np.zeros(3, np.uint8), IndexError),
+        (np.zeros((0, 2), np.uint8), ZeroDivisionError),
+    ],
+)
+def test_arrays_that_are_no_images_raise_what_python_raises(image, error):
+    with pytest.raises(error):
+        BRIDGE.cv2_to_imgmsg(image)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("rgb8", "8UC3"),
+        ("bgra16", "16UC4"),
+        ("mono16", "16UC1"),
+        ("32FC1", "32FC1"),
+        ("64F", "64FC1"),
+        ("8SC2", "8SC2"),
+    ],
+)
+def test_encodings_have_the_number_of_opencv(encoding, name):
+    assert getCvType(encoding) == getattr(cv2, f"CV_{name}")
+
+
+def test_an_unknown_encoding_has_no_number():
+    with pytest.raises(RuntimeError):
+        getCvType("no_such_encoding")
+
+
+@pytest.mark.parametrize(
+    ("values", "encoding", "target", "options", "expected"),
+    [
+        ([0, 1000, 2000], "16UC1", "mono8", (True,), [0, 128, 255]),
+        ([0.0, 0.5, 2.0], "32FC1", "mono8", (False, 0.0, 1.0), [0, 128, 255]),
+        ([-np.inf, 0.0, 1.0], "32FC1", "mono8", (True,), [0, 0, 255]),
+        ([0, 65535, 257], "16UC1", "mono8", (), [0, 255, 1]),
+        ([7, 8, 9], "mono8", "", (), [[7] * 3, [8] * 3, [9] * 3]),
+        ([[1, 2, 3]] * 3, "rgb8", "", (), [[3, 2, 1]] * 3),
+    ],
+)
+def test_images_are_scaled_for_display(values, encoding, target, options, expected):
+    dtype = {"16UC1": np.uint16, "32FC1": np.float32}.get(encoding, np.uint8)
+    shown = cvtColorForDisplay(np.array([values], dtype), encoding, target, *options)
+    assert shown.dtype == np.uint8
+    np.testing.assert_array_equal(shown, [expected])
+
+
+def test_colours_for_display_are_those_of_opencv_with_black_for_nan():
+    depth = np.array([[0.0, 1.0, np.nan]], np.float32)
+    # By position only: the real one takes keywords only where all before them are there as well.
+    options = (False, 0.0, 1.0, cv2.COLORMAP_JET)
+    shown = cvtColorForDisplay(depth, "32FC1", "bgr8", *options)
+    ends = cv2.applyColorMap(np.array([[0, 255]], np.uint8), cv2.COLORMAP_JET)
+    np.testing.assert_array_equal(shown, [[*ends[0], (0, 0, 0)]])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "target", "options"),
+    [
+        ("rgb8", "32FC1", ()),
+        ("rgb8", "bgr16", ()),
+        ("rgb8", "no_such_encoding", ()),
+        ("8UC2", "bgr8", ()),
+        ("rgb8", "bgr8", (True,)),
+    ],
+)
+def test_what_cannot_be_displayed_is_a_runtime_error(encoding, target, options):
+    image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)[:, :, : 2 if encoding == "8UC2" else 3]
+    with pytest.raises(RuntimeError):
+        cvtColorForDisplay(np.ascontiguousarray(image), encoding, target, *options)
 
 
 def test_an_unknown_encoding_is_refused():

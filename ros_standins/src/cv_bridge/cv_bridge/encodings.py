@@ -51,12 +51,14 @@ def parse(name: str) -> Encoding:
     raise ValueError(f"unknown encoding '{name}': known are {', '.join(_COLOURS)} and generic ones like 8UC3, 32FC1")
 
 
+def depth_name(dtype: np.dtype) -> str:
+    """Return OpenCV's name of a type, for example 8U. Raises KeyError for one that OpenCV does not have."""
+    return _DEPTH_NAMES[dtype.newbyteorder("=")]
+
+
 def generic_name(image: NDArray) -> str:
     """Return the generic encoding of an array (H, W) or (H, W, C), for example 8UC3."""
-    depth = _DEPTH_NAMES.get(image.dtype.newbyteorder("="))
-    if depth is None or image.ndim not in (2, 3):
-        raise ValueError(f"no encoding for an array of {image.dtype} with shape {image.shape}")
-    return f"{depth}C{image.shape[2] if image.ndim == 3 else 1}"
+    return f"{depth_name(image.dtype)}C{image.shape[2] if image.ndim > 2 else 1}"
 
 
 def convert(image: NDArray, source: Encoding, target: Encoding) -> NDArray:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import itertools
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rclpy.clock import ClockType, ROSClock
+from rclpy.clock import ROSClock
 from rclpy.logging import get_logger
 from rclpy.time import Time
 
@@ -53,14 +52,85 @@ class Subscriber(SimpleFilter):
         return self.topic
 
 
+def _stamp_of(msg: Any, allow_headerless: bool) -> Time | None:
+    """Return the stamp of a message, a builtin_interfaces Time or one of rclpy; None for one that has none."""
+    if hasattr(msg, "header") and hasattr(msg.header, "stamp"):
+        stamp = msg.header.stamp
+        return stamp if isinstance(stamp, Time) else Time.from_msg(stamp)
+    if allow_headerless:
+        return ROSClock().now()
+    get_logger("message_filters").warning(
+        f"{type(msg).__name__} has no header, so it is ignored; see allow_headerless", once=True
+    )
+    return None
+
+
+class Cache(SimpleFilter):
+    """The newest `cache_size` messages of a filter, in the order of arrival. Hands every message on.
+
+    With `allow_headerless`, messages without a header count as stamped when they arrive; otherwise they are ignored.
+    """
+
+    def __init__(self, f: SimpleFilter, cache_size: int = 1, allow_headerless: bool = False) -> None:
+        super().__init__()
+        self.cache_size = cache_size
+        self.allow_headerless = allow_headerless
+        self.cache_msgs: list[Any] = []
+        self.cache_times: list[Time] = []
+        self.connectInput(f)
+
+    def connectInput(self, f: SimpleFilter) -> None:  # noqa: N802 - the real one's name
+        """Also take the messages of `f`."""
+        self.incoming_connection = f.registerCallback(self.add)
+
+    def add(self, msg: Any) -> None:
+        """Take a message."""
+        stamp = _stamp_of(msg, self.allow_headerless)
+        if stamp is None:
+            return
+        self.cache_msgs.append(msg)
+        self.cache_times.append(stamp)
+        if len(self.cache_msgs) > self.cache_size:
+            del self.cache_msgs[0], self.cache_times[0]
+        self.signalMessage(msg)
+
+    def getInterval(self, from_stamp: Time, to_stamp: Time) -> list[Any]:  # noqa: N802 - the real one's name
+        """Return the messages from one time to another, both included."""
+        return [msg for msg, time in self._entries() if from_stamp <= time <= to_stamp]
+
+    def getElemAfterTime(self, stamp: Time) -> Any:  # noqa: N802 - the real one's name
+        """Return the first message to have arrived that is not older than `stamp`, or None."""
+        return next((msg for msg, time in self._entries() if time >= stamp), None)
+
+    def getElemBeforeTime(self, stamp: Time) -> Any:  # noqa: N802 - the real one's name
+        """Return the last message to have arrived that is not newer than `stamp`, or None."""
+        return next((msg for msg, time in reversed(self._entries()) if time <= stamp), None)
+
+    def getLastestTime(self) -> Time | None:  # noqa: N802 - the real one's name
+        """Return the stamp of the last message to have arrived, or None."""
+        return self.cache_times[-1] if self.cache_times else None
+
+    def getOldestTime(self) -> Time | None:  # noqa: N802 - the real one's name
+        """Return the stamp of the first message to have arrived, or None."""
+        return self.cache_times[0] if self.cache_times else None
+
+    def getLast(self) -> Any:  # noqa: N802 - the real one's name
+        """Return the first message that is not older than the last to have arrived, or None."""
+        return self.getElemAfterTime(self.cache_times[-1]) if self.cache_times else None
+
+    def _entries(self) -> list[tuple[Any, Time]]:
+        return list(zip(self.cache_msgs, self.cache_times, strict=True))
+
+
 class _Queue:
     """The newest messages of one input, by stamp in nanoseconds."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._added = itertools.count()
-        self._arrivals: dict[int, int] = {}
         self._messages: dict[int, Any] = {}
+        # When each stamp was first seen; of two that are equally near, the earlier one is taken.
+        self._arrivals: dict[int, int] = {}
+        self._count = itertools.count()
         # Kept sorted, so that searching neighbours of a stamp does not walk over a fast topic's whole queue.
         self._stamps: list[int] = []
 
@@ -71,90 +141,21 @@ class _Queue:
         """Add a message in place of one with the same stamp, and forget the oldest ones beyond the size."""
         if stamp not in self._messages:
             insort(self._stamps, stamp)
-            self._arrivals[stamp] = next(self._added)
+            self._arrivals[stamp] = next(self._count)
         self._messages[stamp] = message
         while len(self._stamps) > self._size:
             self.pop(self._stamps[0])
 
     def near(self, stamp: int, slop: int) -> list[int]:
-        """Return the stamps at most `slop` from `stamp`, nearest first, and of equally near ones the first added."""
+        """Return the stamps at most `slop` away from `stamp`, nearest first."""
         first = bisect_left(self._stamps, stamp - slop)
         last = bisect_right(self._stamps, stamp + slop)
         return sorted(self._stamps[first:last], key=lambda other: (abs(other - stamp), self._arrivals[other]))
 
     def pop(self, stamp: int) -> Any:
         """Take out the message of that stamp."""
-        del self._stamps[bisect_left(self._stamps, stamp)]
-        del self._arrivals[stamp]
+        del self._stamps[bisect_left(self._stamps, stamp)], self._arrivals[stamp]
         return self._messages.pop(stamp)
-
-
-def _header_stamp_ns(msg: Any) -> int:
-    """Return the stamp of a header, which holds a message or an rclpy `Time`."""
-    stamp = msg.header.stamp
-    if hasattr(stamp, "nanoseconds"):
-        return int(stamp.nanoseconds)
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
-class Cache(SimpleFilter):
-    """Keep the newest `cache_size` messages of a filter in the order in which they came, and hand them on.
-
-    Times are rclpy `Time`. With `allow_headerless`, messages without a header count as stamped when they arrive.
-    """
-
-    def __init__(self, f: SimpleFilter, cache_size: int = 1, allow_headerless: bool = False) -> None:
-        super().__init__()
-        self.allow_headerless = allow_headerless
-        self._kept: deque[tuple[Time, Any]] = deque(maxlen=cache_size)
-        self.connectInput(f)
-
-    def connectInput(self, f: SimpleFilter) -> None:  # noqa: N802 - the real one's name
-        """Take messages from `f`."""
-        self.incoming_connection = f.registerCallback(self.add)
-
-    def add(self, msg: Any) -> None:
-        """Keep a message, and hand it on."""
-        if hasattr(msg, "header"):
-            stamp = Time(nanoseconds=_header_stamp_ns(msg), clock_type=ClockType.ROS_TIME)
-        elif self.allow_headerless:
-            stamp = ROSClock().now()
-        else:
-            _refuse(msg)
-            return
-        self._kept.append((stamp, msg))
-        self.signalMessage(msg)
-
-    def getInterval(self, from_stamp: Time, to_stamp: Time) -> list[Any]:  # noqa: N802 - the real one's name
-        """Return the messages between two times, both included."""
-        return [msg for stamp, msg in self._kept if from_stamp <= stamp <= to_stamp]
-
-    def getElemAfterTime(self, stamp: Time) -> Any:  # noqa: N802 - the real one's name
-        """Return the first message at or after a time, else None."""
-        return next((msg for kept, msg in self._kept if kept >= stamp), None)
-
-    def getElemBeforeTime(self, stamp: Time) -> Any:  # noqa: N802 - the real one's name
-        """Return the last message at or before a time, else None."""
-        return next((msg for kept, msg in reversed(self._kept) if kept <= stamp), None)
-
-    def getLastestTime(self) -> Time | None:  # noqa: N802 - the real one's name, spelt so
-        """Return the time of the message that came last, else None."""
-        return self._kept[-1][0] if self._kept else None
-
-    def getOldestTime(self) -> Time | None:  # noqa: N802 - the real one's name
-        """Return the time of the message that came first, else None."""
-        return self._kept[0][0] if self._kept else None
-
-    def getLast(self) -> Any:  # noqa: N802 - the real one's name
-        """Return the first message at or after the time of the one that came last, else None."""
-        newest = self.getLastestTime()
-        return None if newest is None else self.getElemAfterTime(newest)
-
-
-def _refuse(msg: Any) -> None:
-    get_logger("message_filters").warning(
-        f"{type(msg).__name__} has no header, so it cannot be synchronized; see allow_headerless", once=True
-    )
 
 
 class TimeSynchronizer(SimpleFilter):
@@ -166,6 +167,7 @@ class TimeSynchronizer(SimpleFilter):
     def __init__(self, fs: Sequence[SimpleFilter], queue_size: int) -> None:
         super().__init__()
         self.queue_size = queue_size
+        self.allow_headerless = False
         self.lock = threading.Lock()
         self.connectInput(fs)
 
@@ -176,12 +178,19 @@ class TimeSynchronizer(SimpleFilter):
 
     def add(self, msg: Any, index: int) -> None:
         """Take a message of input `index`."""
-        stamp = _header_stamp_ns(msg)
+        time = _stamp_of(msg, self.allow_headerless)
+        if time is None:
+            return
+        stamp = time.nanoseconds
         with self.lock:
             self.queues[index].add(stamp, msg)
-            # Only the new message's stamp can have become complete.
-            if all(stamp in queue for queue in self.queues):
-                self._signal([stamp] * len(self.queues))
+            if stamp in self.queues[index]:  # otherwise it is older than everything in a full queue
+                self._match(stamp, index)
+
+    def _match(self, stamp: int, index: int) -> None:
+        # Only the new message's stamp can have become complete.
+        if all(stamp in queue for queue in self.queues):
+            self._signal([stamp] * len(self.queues))
 
     def _signal(self, stamps: Sequence[int]) -> None:
         messages = [queue.pop(stamp) for queue, stamp in zip(self.queues, stamps, strict=True)]
@@ -193,7 +202,7 @@ class ApproximateTimeSynchronizer(TimeSynchronizer):
 
     Each new message is matched with the nearest waiting messages of the other inputs. A message is used once.
     With `allow_headerless`, messages without a header count as stamped when they arrive; otherwise they are
-    refused.
+    ignored.
     """
 
     def __init__(
@@ -203,26 +212,14 @@ class ApproximateTimeSynchronizer(TimeSynchronizer):
         self.allow_headerless = allow_headerless
         self._slop_ns = int(slop * 1e9)
 
-    def add(self, msg: Any, index: int) -> None:
-        """Take a message of input `index`."""
-        if hasattr(msg, "header"):
-            stamp = _header_stamp_ns(msg)
-        elif self.allow_headerless:
-            stamp = ROSClock().now().nanoseconds
-        else:
-            _refuse(msg)
-            return
-        with self.lock:
-            self.queues[index].add(stamp, msg)
-            if stamp not in self.queues[index]:
-                return  # older than everything in a full queue
-            candidates = []
-            for other, queue in enumerate(self.queues):
-                stamps = [stamp] if other == index else queue.near(stamp, self._slop_ns)
-                if not stamps:
-                    return
-                candidates.append(stamps)
-            for combination in itertools.product(*candidates):
-                if max(combination) - min(combination) < self._slop_ns:
-                    self._signal(combination)
-                    return
+    def _match(self, stamp: int, index: int) -> None:
+        candidates = []
+        for other, queue in enumerate(self.queues):
+            stamps = [stamp] if other == index else queue.near(stamp, self._slop_ns)
+            if not stamps:
+                return
+            candidates.append(stamps)
+        for combination in itertools.product(*candidates):
+            if max(combination) - min(combination) < self._slop_ns:
+                self._signal(combination)
+                return

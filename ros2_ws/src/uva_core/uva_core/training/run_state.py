@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
 
 from uva_core.policy.policy import UvaPolicy
 from uva_core.serialization import to_dict
