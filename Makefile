@@ -61,16 +61,16 @@ tracking: setup ## Compare the driver with a naive one on a figure-eight in MuJo
 	@$(ENV) python -m uva_experiments.driver.tracking $(ARGS)
 
 # Imitation of demonstrations, then two rounds in which the expert corrects what the policy does by now.
-CORRECT := python -m arx_x5_sim.collection.collect --demonstrations 0 --play 0
+CORRECT := python -m uva_experiments.corrections
 train: setup $(DATA) ## Train tokenizer and policy in simulation, result in RUN/tuned_2
 	@$(ENV) python -m uva_core.training.tokenizer --data $(DATA) --out $(RUN)
 	@$(ENV) python -m uva_core.training.uva --data $(DATA) --out $(RUN)
 	@rm -rf $(RUN)/corrections_{1,2}.zarr
-	@$(ENV) $(CORRECT) --corrections 2000 --seed-start 1700 --policy $(RUN)/policy.safetensors \
+	@$(ENV) $(CORRECT) --seeds 1700:2000 --policy $(RUN)/policy.safetensors \
 		--out $(RUN)/corrections_1.zarr
 	@$(ENV) python -m uva_core.training.uva --data $(DATA) $(RUN)/corrections_1.zarr \
 		--init $(RUN)/policy.safetensors --out $(RUN)/tuned_1 --steps 14000 --stop-at 6000
-	@$(ENV) $(CORRECT) --corrections 1200 --seed-start 3700 --policy $(RUN)/tuned_1/policy.safetensors \
+	@$(ENV) $(CORRECT) --seeds 3700:1200 --policy $(RUN)/tuned_1/policy.safetensors \
 		--out $(RUN)/corrections_2.zarr
 	@$(ENV) python -m uva_core.training.uva --data $(DATA) $(RUN)/corrections_{1,2}.zarr \
 		--init $(RUN)/tuned_1/policy.safetensors --out $(RUN)/tuned_2

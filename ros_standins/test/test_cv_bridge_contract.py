@@ -224,7 +224,14 @@ def test_arrays_that_are_no_images_raise_what_python_raises(image, error):
 
 @pytest.mark.parametrize(
     ("encoding", "name"),
-    [("rgb8", "8UC3"), ("bgra16", "16UC4"), ("mono16", "16UC1"), ("32FC1", "32FC1"), ("64F", "64FC1"), ("8SC2", "8SC2")],
+    [
+        ("rgb8", "8UC3"),
+        ("bgra16", "16UC4"),
+        ("mono16", "16UC1"),
+        ("32FC1", "32FC1"),
+        ("64F", "64FC1"),
+        ("8SC2", "8SC2"),
+    ],
 )
 def test_encodings_have_the_number_of_opencv(encoding, name):
     assert getCvType(encoding) == getattr(cv2, f"CV_{name}")

@@ -20,6 +20,6 @@ setup(
     zip_safe=True,
     maintainer="UVA ROS 2 maintainers",
     maintainer_email="maintainers@example.com",
-    description="A small MuJoCo world of the ARX X5: arm, table, blocks, camera, scripted expert, data, evaluation",
+    description="A small MuJoCo world of the ARX X5: arm, table, camera, tasks, scripted expert, data sets",
     license="Apache-2.0",
 )

@@ -18,6 +18,7 @@ setup(
         "setuptools",
         "accelerate",
         "diffusers",
+        "einops",
         "numpy",
         "pyyaml",
         "safetensors",

@@ -14,7 +14,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "numpy", "scipy", "mujoco", "arx5-interface", "zarr", "numcodecs", "tqdm"],
+    install_requires=["setuptools", "matplotlib", "mujoco", "numpy", "scipy", "torch", "tqdm"],
     extras_require={"test": ["pytest"]},
     zip_safe=True,
     maintainer="UVA ROS 2 maintainers",

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the driver needs of an arm: the contract between the control loop and any hardware below it.
+"""The contract between the control loop and any arm below it.
 
-An arm is whatever has these four methods (a real X5, a simulated one, a loopback); nothing has to be
-inherited. All calls come from one thread at the driver's rate, so each must return well within a control
-period.
+An arm is any class with the four methods of `Arm` (a real X5, a simulated one, a loopback); nothing has to be
+inherited. All calls come from one thread at the driver's rate, so each must return well within a control period.
 """
 
 from __future__ import annotations
@@ -12,27 +11,27 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+
+from arx_x5_driver.array import Array
 
 JOINT_COUNT = 6
 """Revolute joints of the arm; the gripper comes on top."""
 
 SILENCE_S = 0.1
-"""A moving arm in a process of its own is made to stand still once the last command is this old: a driver that does not
-command it any more does not run, or gave up."""
+"""A moving arm in a process of its own is stopped once its last command is this old: the driver has ended or hangs."""
 
 
 class ArmError(RuntimeError):
-    """The arm cannot do what it was asked to; the message is one line for the operator."""
+    """The arm cannot do what it was asked to do; the message is one line for the operator."""
 
 
 @dataclass(frozen=True)
 class ArmState:
-    """What the arm measured at one time.
+    """A measurement of the arm.
 
     Attributes:
-        stamp_s: when it was measured, on `time.monotonic()`'s clock. A stamp that no longer advances
-            tells the driver that the feedback is dead.
+        stamp_s: time of the measurement, on the clock of `time.monotonic()`. If stamps stop advancing, the driver
+            takes the feedback to be dead.
         position: joint angles `(6,)` [rad].
         velocity: joint velocities `(6,)` [rad/s].
         effort: joint torques `(6,)` [Nm].
@@ -42,9 +41,9 @@ class ArmState:
     """
 
     stamp_s: float
-    position: NDArray[np.float64]
-    velocity: NDArray[np.float64]
-    effort: NDArray[np.float64]
+    position: Array
+    velocity: Array
+    effort: Array
     gripper_width: float
     gripper_velocity: float
     gripper_effort: float
@@ -52,7 +51,7 @@ class ArmState:
 
 @dataclass(frozen=True)
 class ArmCommand:
-    """Where the arm shall be now.
+    """The position and motion that the arm is to have now.
 
     Attributes:
         position: joint angles `(6,)` [rad].
@@ -63,16 +62,16 @@ class ArmCommand:
         gripper_acceleration: of the opening [m/s^2].
     """
 
-    position: NDArray[np.float64]
-    velocity: NDArray[np.float64]
+    position: Array
+    velocity: Array
     gripper_width: float
     gripper_velocity: float = 0.0
-    acceleration: NDArray[np.float64] = field(default_factory=lambda: np.zeros(JOINT_COUNT))
+    acceleration: Array = field(default_factory=lambda: np.zeros(JOINT_COUNT))
     gripper_acceleration: float = 0.0
 
     @property
     def moves(self) -> bool:
-        """Whether the arm is not to stand still."""
+        """Whether a joint or the gripper is to move."""
         return bool(self.velocity.any()) or self.gripper_velocity != 0.0
 
 
@@ -80,14 +79,14 @@ class Arm(Protocol):
     """An arm with six joints and a gripper."""
 
     def connect(self) -> None:
-        """Make the arm ready to be read; it must not move, but may carry itself. Raises `ArmError`."""
+        """Make the arm ready to be read. It must not move, but may compensate gravity. Raises `ArmError`."""
 
     def read(self) -> ArmState:
         """Return the newest measurement without waiting for the next. Raises `ArmError`."""
         ...
 
     def command(self, command: ArmCommand) -> None:
-        """Follow this command until the next one, holding its position if none comes. Raises `ArmError`."""
+        """Follow this command, and hold its position until the next one comes. Raises `ArmError`."""
 
     def close(self) -> None:
-        """Release the arm, as it was told to when it was made; may be called in any state, and twice."""
+        """Release the arm as configured. May be called in any state, and twice."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which arm the parameters ask for."""
+"""Make the arm that the parameters select."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from arx_x5_driver.arms.loopback import LoopbackArm
 from arx_x5_driver.arms.sdk import ADVICE, DAMPING_S, Arx5SdkArm
 from arx_x5_driver.parameters import DriverParameters
 
-_RELEASE_S = 2.0  # what the SDK may take longer than it says
+_RELEASE_S = 2.0  # that the SDK may need beyond the time that it states
 
 
 def make_arm(parameters: DriverParameters) -> Arm:
-    """The arm to drive, not connected yet. Raises `ValueError` for parameters that do not fit together."""
+    """Return the arm to drive, not connected yet. Raises `ValueError` for parameters that do not fit together."""
     sdk_arm = partial(
         Arx5SdkArm,
         parameters.arm_model,
@@ -33,7 +33,7 @@ def make_arm(parameters: DriverParameters) -> Arm:
         gripper_width_m=parameters.gripper_width_m,
     )
     factory = sdk_arm if parameters.arm == "sdk" else partial(_loopback, parameters)
-    arm: Arm = factory()  # also where it will live elsewhere: wrong parameters shall be heard of here
+    arm: Arm = factory()  # also for an isolated arm, so that wrong parameters are refused in this process
     if not parameters.isolate_arm:
         if parameters.arm == "sdk":
             raise ValueError(
@@ -50,7 +50,7 @@ def make_arm(parameters: DriverParameters) -> Arm:
 
 
 def release_notice(parameters: DriverParameters) -> str:
-    """What will happen to the arm when it is released, for the operator."""
+    """Return what happens to the arm when it is released, for the operator."""
     if parameters.dry_run:
         return "releasing the arm, to which nothing was sent; a real one is damped, no longer carries itself, and sinks"
     if parameters.on_shutdown == "hold":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Between ROS messages and the driver's own objects.
+"""Conversions between ROS messages and the driver's own objects.
 
-Messages of the control loop are made once and filled again for each publication, sequences with an `array`: of a
-list, rclpy would look at every element.
+The control loop's messages are made once and filled again for each publication. Their sequences are filled with an
+`array`, because rclpy checks every element of a list.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -21,28 +22,59 @@ from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.rate import RateStatistics
 from arx_x5_driver.control.state import Snapshot
 from arx_x5_driver.geometry.se3 import Pose
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
+from arx_x5_driver.rules.rules import MESSAGE
 from uva_msgs.msg import ActionChunk, DriverStatus
 from uva_node_utils.time import duration_to_seconds, seconds_to_duration, stamp_to_seconds
 
 JOINT_NAMES = [*(f"joint{i + 1}" for i in range(JOINT_COUNT)), "gripper"]
 
+MAX_CHUNK_BYTES = 128 * ActionChunk.MAX_STEPS
+"""A step takes 72 bytes; the rest is for names. A message that is longer is not even read."""
+
 _NS_PER_S = 1_000_000_000
+_LAST_NS = 2**31 * _NS_PER_S - 1  # what a stamp can hold
+_LONGEST_TEXT = 100
+
+
+def shown(text: str) -> str:
+    """Return text from outside as it may be logged and published: cut, and without control characters."""
+    cut = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
+
+
+def read_chunk(data: bytes) -> ActionChunk:
+    """Return the message that was received as these bytes.
+
+    Raises:
+        ChunkRejectedError: They are too many, or are no message. The middleware itself enforces no bound.
+    """
+    if len(data) > MAX_CHUNK_BYTES:
+        raise ChunkRejectedError(MESSAGE, f"it has {len(data)} bytes, limit {MAX_CHUNK_BYTES}")
+    try:
+        message = deserialize_message(data, ActionChunk)
+    except RuntimeError as error:
+        raise ChunkRejectedError(MESSAGE, f"its {len(data)} bytes are no ActionChunk") from error
+    steps = max(len(message.time_from_start), len(message.poses), len(message.gripper_width))
+    if steps > ActionChunk.MAX_STEPS:
+        raise ChunkRejectedError(MESSAGE, f"it has {steps} steps, limit {ActionChunk.MAX_STEPS}")
+    return message
 
 
 def chunk_from_message(message: ActionChunk, now_s: float, ros_now_s: float) -> Chunk:
-    """Take over a chunk as it is, its times mapped from the ROS clock to the driver's.
+    """Return a chunk as it was received, with its times mapped from the ROS clock to the driver's.
 
     Args:
-        message: what was received.
-        now_s: the time of its receipt on the driver's clock.
-        ros_now_s: the same time on the ROS clock.
+        message: the message.
+        now_s: the time of its receipt on the driver's clock [s].
+        ros_now_s: the same time on the ROS clock [s].
     """
     stamp_s = now_s + (stamp_to_seconds(message.header.stamp) - ros_now_s)
     positions = [(p.position.x, p.position.y, p.position.z) for p in message.poses]
     rotations = [p.orientation for p in message.poses]
     return Chunk(
         sequence=message.sequence,
-        frame=message.header.frame_id,
+        frame=shown(message.header.frame_id),
         stamp_s=stamp_s,
         times_s=np.array([stamp_s + duration_to_seconds(duration) for duration in message.time_from_start]),
         positions=np.array(positions),
@@ -52,7 +84,7 @@ def chunk_from_message(message: ActionChunk, now_s: float, ros_now_s: float) -> 
 
 
 def status_message(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> DriverStatus:
-    """The status without its stamp."""
+    """Return the status without its stamp."""
     return DriverStatus(
         reason=snapshot.reason,
         limit_names=list(snapshot.rule_counts),
@@ -62,7 +94,7 @@ def status_message(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool
 
 
 def diagnostics(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> dict[str, Any]:
-    """The same as key and value, and what only diagnostics have; the reason is their message."""
+    """Return the same by key and value, and what only diagnostics have. The reason is their message."""
     return {
         **_numbers(snapshot, statistics, dry_run),
         "loop_work_p50": statistics.work_p50_s,
@@ -72,7 +104,7 @@ def diagnostics(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -
 
 
 def _numbers(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> dict[str, Any]:
-    """What status and diagnostics have in common, by its name in both."""
+    """Return what status and diagnostics have in common, by the name in both."""
     return {
         "state": snapshot.state.value,
         "chunk_sequence": snapshot.chunk_sequence,
@@ -94,10 +126,10 @@ def _numbers(snapshot: Snapshot, statistics: RateStatistics, dry_run: bool) -> d
 
 
 class LoopMessages:
-    """The messages of each control period. Filling one again changes the one returned before."""
+    """The messages of each control period. Each call changes the message that it returned before."""
 
     def __init__(self, frame: str, command_lead_s: float) -> None:
-        """Fill in what stays: the frame of poses, and how long after its stamp a command's point is due."""
+        """Fill in what does not change: the frame of poses, and how long after its stamp a command is due [s]."""
         self._joint_states = JointState(name=JOINT_NAMES)
         self._eef_pose = PoseStamped()
         self._eef_pose.header.frame_id = frame
@@ -105,7 +137,7 @@ class LoopMessages:
         self._command = JointTrajectory(joint_names=JOINT_NAMES, points=[self._point])
 
     def joint_states(self, measured: ArmState, stamp_ns: int) -> JointState:
-        """Joints and gripper as measured."""
+        """Fill in joints and gripper as measured."""
         self._joint_states.position = _joined(measured.position, measured.gripper_width)
         self._joint_states.velocity = _joined(measured.velocity, measured.gripper_velocity)
         self._joint_states.effort = _joined(measured.effort, measured.gripper_effort)
@@ -113,7 +145,7 @@ class LoopMessages:
         return self._joint_states
 
     def eef_pose(self, pose: Pose, stamp_ns: int) -> PoseStamped:
-        """Where the end effector was measured to be."""
+        """Fill in the end effector's measured pose."""
         position, orientation = self._eef_pose.pose.position, self._eef_pose.pose.orientation
         position.x, position.y, position.z = pose.position.tolist()
         orientation.x, orientation.y, orientation.z, orientation.w = pose.quaternion.tolist()
@@ -121,7 +153,7 @@ class LoopMessages:
         return self._eef_pose
 
     def joint_command(self, command: ArmCommand, stamp_ns: int) -> JointTrajectory:
-        """What was sent, as a trajectory of one point."""
+        """Fill in what was sent, as a trajectory of one point."""
         self._point.positions = _joined(command.position, command.gripper_width)
         self._point.velocities = _joined(command.velocity, command.gripper_velocity)
         self._point.accelerations = _joined(command.acceleration, command.gripper_acceleration)
@@ -134,4 +166,5 @@ def _joined(joints: np.ndarray, gripper: float) -> array[float]:
 
 
 def _set_stamp(stamp: Time, nanoseconds: int) -> None:
-    stamp.sec, stamp.nanosec = divmod(nanoseconds, _NS_PER_S)
+    # A simulation's clock may be at 0, or anywhere.
+    stamp.sec, stamp.nanosec = divmod(min(max(nanoseconds, 0), _LAST_NS), _NS_PER_S)

@@ -10,6 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
@@ -19,14 +20,14 @@ from trajectory_msgs.msg import JointTrajectory
 from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
 from arx_x5_driver.arm_selection import make_arm, release_notice
 from arx_x5_driver.arms import DryRunArm
-from arx_x5_driver.chunk import ChunkRejectedError
+from arx_x5_driver.chunk_inbox import TOPIC, ChunkInbox
 from arx_x5_driver.control.clock_offset import ClockOffset
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.runtime import Runtime
 from arx_x5_driver.control.state import RequestRefusedError, Snapshot, State
 from arx_x5_driver.geometry.kinematics import SdkKinematics, SdkMissingError
 from arx_x5_driver.geometry.se3 import Pose
-from arx_x5_driver.messages import LoopMessages, chunk_from_message, diagnostics, status_message
+from arx_x5_driver.messages import LoopMessages, diagnostics, status_message
 from arx_x5_driver.parameters import DriverParameters
 from arx_x5_driver.rules.divergence_guard import OFF
 from uva_msgs.msg import ActionChunk, DriverStatus
@@ -35,22 +36,30 @@ from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 from uva_node_utils.parameters import declare
 from uva_node_utils.timers import steady_timer
 
+EXECUTOR_THREADS = 2
+"""One reads chunks. The other does all else: stop, enable and the status never wait for a chunk to be read."""
+
 _STATUS_PERIOD_S = 0.05  # while the control loop runs, in whose pauses it is published
+
 _QUEUE = 10
+_NAMES = 5  # the most that a message lists
 _CHUNK_QUEUE = 1  # an older chunk is worth nothing once a newer one is here
 
 _LEVELS = {State.FAULT: DiagnosticStatus.ERROR, State.STOPPED: DiagnosticStatus.WARN}
 
 
 class ArxX5Driver(AutostartLifecycleNode):
-    """Executes action chunks on an arm. The README lists parameters, topics, services and states."""
+    """Execute action chunks on an arm. The README lists parameters, topics, services and states."""
 
     def __init__(self, arm: Arm | None = None, **kwargs: Any) -> None:
         """Declare the parameters.
 
         Args:
-            arm: what to drive; by default the parameter `arm` says.
-            kwargs: of the base class. Raises `StartupError` for wrong parameters.
+            arm: the arm to drive; by default the one that the parameter `arm` names.
+            kwargs: for the base class.
+
+        Raises:
+            StartupError: A parameter is wrong.
         """
         super().__init__("arx_x5_driver", **kwargs)
         self._settings = declare(self, DriverParameters)
@@ -71,7 +80,7 @@ class ArxX5Driver(AutostartLifecycleNode):
 
     @property
     def realtime_priority(self) -> int:
-        """What the control loop shall have; 0: none."""
+        """Real-time priority that the control loop asks for; 0: none."""
         return int(self._settings.realtime_priority)
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
@@ -97,6 +106,8 @@ class ArxX5Driver(AutostartLifecycleNode):
             settings.realtime_priority,
             max(1, round(_STATUS_PERIOD_S * settings.rate_hz)),
         )
+        silence_s = settings.chunk_timeout_s or settings.max_chunk_horizon_s
+        self._inbox = ChunkInbox(self, self._runtime, silence_s, lambda: self._ros_ahead.ns)
         self._configured = True
         self._open()
         return TransitionCallbackReturn.SUCCESS
@@ -126,12 +137,12 @@ class ArxX5Driver(AutostartLifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Bring the arm to rest and release it, from whatever state."""
+        """Bring the arm to rest and release it, from any state."""
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Nothing goes on after a transition that failed half-way."""
+        """Release the arm after a transition that failed half-way."""
         self._release()
         return TransitionCallbackReturn.SUCCESS
 
@@ -159,11 +170,10 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._eef_pose = publisher(PoseStamped, "x5/eef_pose")
         self._joint_command = publisher(JointTrajectory, "x5/joint_command")
         self._status = publisher(DriverStatus, "x5/status")
-        subscription = self.create_subscription(ActionChunk, "uva/action_chunk", self._on_chunk, _CHUNK_QUEUE)
-        self._entities.append((self.destroy_subscription, subscription))
+        group = MutuallyExclusiveCallbackGroup()
+        self._subscribe(ActionChunk, TOPIC, self._inbox.receive, raw=True, callback_group=group)
         if self._settings.guard != OFF:
-            subscription = self.create_subscription(Float32, "uva/divergence", self._on_divergence, _CHUNK_QUEUE)
-            self._entities.append((self.destroy_subscription, subscription))
+            self._subscribe(Float32, "uva/divergence", self._on_divergence)
         for name, callback in (("enable", self._enable), ("stop", self._stop), ("home", self._home)):
             service = self.create_service(Trigger, f"x5/{name}", callback)
             self._entities.append((self.destroy_service, service))
@@ -172,20 +182,16 @@ class ArxX5Driver(AutostartLifecycleNode):
         diagnostics = DiagnosticsPublisher(self, "control loop", self._report)
         self._entities.append((DiagnosticsPublisher.destroy, diagnostics))
 
+    def _subscribe(self, kind: type, topic: str, callback: Callable[..., None], **options: Any) -> None:
+        subscription = self.create_subscription(kind, topic, callback, _CHUNK_QUEUE, **options)
+        self._entities.append((self.destroy_subscription, subscription))
+
     def _publish_period(self, now_s: float, measured: ArmState, pose: Pose, command: ArmCommand | None) -> None:
         measured_ns = self._ros_ahead.ns + int((measured.stamp_s - self._settings.state_latency_s) * 1e9)
         self._joint_states.publish(self._messages.joint_states(measured, measured_ns))
         self._eef_pose.publish(self._messages.eef_pose(pose, measured_ns))
         if command is not None:
             self._joint_command.publish(self._messages.joint_command(command, self._ros_ahead.ns + int(now_s * 1e9)))
-
-    def _on_chunk(self, message: ActionChunk) -> None:
-        now_s = time.monotonic()
-        ros_now_s = now_s + self._ros_ahead.ns * 1e-9
-        try:
-            self._runtime.offer(chunk_from_message(message, now_s, ros_now_s), now_s)
-        except ChunkRejectedError as rejection:
-            self.get_logger().warning(f"chunk {message.sequence} rejected, {rejection}", throttle_duration_sec=1.0)
 
     def _on_divergence(self, message: Float32) -> None:
         self._runtime.report_divergence(message.data, time.monotonic())
@@ -210,7 +216,7 @@ class ArxX5Driver(AutostartLifecycleNode):
         self._publish_status()
 
     def _compare_clocks(self, tries: int = 1) -> None:
-        # In the loop the ROS clock itself would cost as much as a publication.
+        # The loop only adds the offset: reading the ROS clock there would cost as much as a publication.
         for _ in range(tries):
             self._ros_ahead.compare(time.monotonic_ns(), self.get_clock().now().nanoseconds, time.monotonic_ns())
 
@@ -235,9 +241,26 @@ class ArxX5Driver(AutostartLifecycleNode):
     def _report(self) -> Report:
         snapshot, statistics = self._runtime.watch()
         values = diagnostics(snapshot, statistics, self._settings.dry_run)
+        warnings = self._warnings(snapshot)
+        level = _LEVELS.get(snapshot.state, DiagnosticStatus.WARN if warnings else DiagnosticStatus.OK)
+        return level, "; ".join([*warnings, snapshot.reason]), values
+
+    def _warnings(self, snapshot: Snapshot) -> list[str]:
+        """Return what an operator should know beside the driver's state."""
+        warnings = []
         if self._settings.guard != OFF and snapshot.state is State.ACTIVE and math.isnan(snapshot.divergence):
-            return DiagnosticStatus.WARN, "the guard hears no divergence: does the model predict frames?", values
-        return _LEVELS.get(snapshot.state, DiagnosticStatus.OK), snapshot.reason, values
+            warnings.append("the guard hears no divergence: does the model predict frames?")
+        publishers = sorted(self._inbox.publishers().values())
+        if len(publishers) > 1:
+            warnings.append(f"one of {len(publishers)} publishers of chunks is followed: {_listed(publishers)}")
+        if self.get_clock().ros_time_is_active and not self.get_clock().now().nanoseconds:
+            warnings.append("use_sim_time is set and /clock is silent: all stamps are 0 and chunks are rejected")
+            self.get_logger().warning(warnings[-1], throttle_duration_sec=10.0)
+        return warnings
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "")
 
 
 def _answer(response: Trigger.Response, request: Callable[[], str | None], done: str = "") -> Trigger.Response:

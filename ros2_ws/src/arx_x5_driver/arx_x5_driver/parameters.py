@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from arx_x5_driver.arms.faulty import FAULTS
-from arx_x5_driver.chunk import ChunkRules
 from arx_x5_driver.control.config import ControllerConfig
 from arx_x5_driver.geometry.kinematics import limits_of
 from arx_x5_driver.geometry.limits import LIMITS, ArmLimits
-from arx_x5_driver.motion.cartesian_filter import CartesianRules
 from arx_x5_driver.motion.motion import MotionConfig
+from arx_x5_driver.rules.cartesian import CartesianRules
+from arx_x5_driver.rules.chunk_gate import ChunkRules
 from arx_x5_driver.rules.divergence_guard import MODES, GuardRules
 from arx_x5_driver.rules.parameters import RuleParameters
 from uva_node_utils.specs import param
@@ -85,6 +85,12 @@ class DriverParameters(RuleParameters):
     max_chunk_horizon_s: float = param(5.0, "How far ahead a chunk may reach [s].", low=0.1, high=60.0)
     max_step_m: float = param(0.1, "Longest way between consecutive steps of a chunk [m].", low=0.001, high=1.0)
     max_step_rad: float = param(0.6, "Largest turn between consecutive steps of a chunk [rad].", low=0.001, high=3.2)
+    max_start_m: float = param(
+        0.1, "Longest distance from the arm to where a chunk begins for it [m].", low=0.001, high=2.0
+    )
+    max_start_rad: float = param(
+        0.6, "Largest angle from the arm to where a chunk begins for it [rad].", low=0.001, high=3.2
+    )
     min_chunk_interval_s: float = param(
         0.01, "Shortest time from one accepted chunk to the next [s].", low=0.0, high=1.0
     )
@@ -178,12 +184,16 @@ class DriverParameters(RuleParameters):
     loopback_fault_duration_s: float = param(0.0, "How long the fault lasts; 0: for ever [s].", low=0.0, high=3600.0)
 
     def arm_limits(self) -> ArmLimits:
-        """The limits of the arm with the gripper that it has."""
+        """Return the limits of the arm with its gripper."""
         limits = limits_of(self.arm_model)
         return replace(limits, gripper_width_max=self.gripper_width_m) if self.gripper_width_m else limits
 
     def controller_config(self) -> ControllerConfig:
-        """The controller's configuration. Raises `ValueError` for values that do not fit together."""
+        """Return the controller's configuration.
+
+        Raises:
+            ValueError: values that do not fit together.
+        """
         for name in ("workspace_min_m", "workspace_max_m"):
             if len(getattr(self, name)) != 3:
                 raise ValueError(f"{name} needs 3 numbers, got {getattr(self, name)}")
@@ -224,6 +234,8 @@ class DriverParameters(RuleParameters):
             max_horizon_s=self.max_chunk_horizon_s,
             max_step_m=self.max_step_m,
             max_step_rad=self.max_step_rad,
+            max_start_m=self.max_start_m,
+            max_start_rad=self.max_start_rad,
             restart_silence_s=self.restart_silence_s,
             min_interval_s=self.min_chunk_interval_s,
         )

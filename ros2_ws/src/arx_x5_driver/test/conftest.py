@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from arx_x5_driver.arm import ArmCommand, ArmState
 from arx_x5_driver.arms.loopback import LoopbackArm
-from arx_x5_driver.chunk import Chunk, ChunkRejectedError
+from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.state import ENABLED, State
 from arx_x5_driver.geometry.body import Body
@@ -21,9 +21,9 @@ from arx_x5_driver.geometry.kinematics import Kinematics, SdkKinematics
 from arx_x5_driver.geometry.limits import LIMITS
 from arx_x5_driver.geometry.se3 import Pose, quaternion_from_rpy, rpy_from_quaternion
 from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import CLIP, STOP, default_actions
 
-PERIOD_S = 0.005
 PAUSE_S = 0.09  # after this long without a command the controller takes the arm to stand still
 START = np.array([0.0, 1.2, 1.3, 0.6, 0.0, 0.0])
 
@@ -60,6 +60,7 @@ class Rig:
 
     controller: Controller
     kinematics: Kinematics
+    parameters: DriverParameters
     now_s: float = 100.0
     arm: LoopbackArm = field(init=False)
     commands: list[tuple[float, ArmCommand]] = field(default_factory=list)
@@ -76,20 +77,24 @@ class Rig:
         """Where the end effector is."""
         return self.kinematics.forward(self.arm.read().position)
 
-    def run(self, duration_s: float, dt_s: float = PERIOD_S) -> None:
+    @property
+    def period_s(self) -> float:
+        return 1.0 / self.parameters.rate_hz
+
+    def run(self, duration_s: float) -> None:
         """Let time pass."""
         end_s = self.now_s + duration_s
         while self.now_s < end_s - 1e-9:
-            self.now_s += dt_s
+            self.now_s += self.period_s
             command = self.controller.tick(self.now_s, self.frozen or self.arm.read())
             if command is not None:
                 self.commands.append((self.now_s, command))
                 self.arm.command(command)
 
     def enable(self) -> None:
-        self.run(2 * PERIOD_S)
+        self.run(2 * self.period_s)
         self.controller.enable(self.now_s)
-        self.run(2 * PERIOD_S)
+        self.run(2 * self.period_s)
 
     def freeze_feedback(self) -> None:
         self.frozen = self.arm.read()
@@ -99,28 +104,32 @@ class Rig:
 
 
 class Witness:
-    """Watches what a controller sends, with its own idea of the default limits, and what it counts."""
-
-    FRACTION = 0.4
-    ACCELERATION = np.array([15.0] * 6 + [1.5])
-    JERK = np.array([600.0] * 6 + [60.0])
-    ACCELERATION_M_S2 = 40.0
-    JERK_M_S3 = 2000.0
-    # The end effector's limits with the tolerances that the README states.
-    LOWEST = np.array([0.05, -0.55, -np.inf]) - 0.004
-    HIGHEST = np.array([0.75, 0.55, 0.75]) + 0.004
-    FLOOR_M = 0.02 - 0.004
-    KEYPOINTS = np.array([[0.0, 0.0, 0.0], *([0.0, y, z] for y in (-0.05, 0.05) for z in (-0.012, 0.012))])
-    SELF_DISTANCE_M = 0.005 - 0.003
-    SPEED_M_S = 0.4 * 1.07
-    SPEED_RAD_S = 1.5 * 1.07
+    """Checks what a controller sends against the limits that its parameters ask for, and what it counts."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
+        self.expect(rig.parameters)
         self.offered = 0
         self.rejected = 0
         self.accepted_steps = 0
         self._sent: list[tuple[float, ArmCommand]] = []  # since the arm was enabled, after where it stood then
+
+    def expect(self, asked: DriverParameters) -> None:
+        """Expect the limits of these parameters, with the tolerances that the README states."""
+        limits = LIMITS[asked.arm_model]
+        margin_rad = asked.joint_margin_rad
+        self.joints_min = np.append(np.array(limits.position_min) + margin_rad, 0.0)
+        self.joints_max = np.append(np.array(limits.position_max) - margin_rad, limits.gripper_width_max)
+        self.velocity = asked.velocity_fraction * np.array([*limits.velocity_max, limits.gripper_velocity_max])
+        self.acceleration = np.array([asked.joint_acceleration_rad_s2] * 6 + [asked.gripper_acceleration_m_s2])
+        self.jerk = np.array([asked.joint_jerk_rad_s3] * 6 + [asked.gripper_jerk_m_s3])
+        self.acceleration_m_s2, self.jerk_m_s3 = asked.cartesian_acceleration_m_s2, asked.cartesian_jerk_m_s3
+        self.lowest = np.array(asked.workspace_min_m) - 0.004
+        self.highest = np.array(asked.workspace_max_m) + 0.004
+        self.floor_m = asked.table_height_m + asked.table_clearance_m - 0.004
+        self.keypoints = np.array(asked.gripper_keypoints_m).reshape(-1, 3)
+        self.self_distance_m = asked.self_distance_m - 0.003
+        self.speed_m_s, self.speed_rad_s = 1.07 * asked.cartesian_speed_m_s, 1.07 * asked.cartesian_speed_rad_s
 
     def enable(self) -> None:
         """Enable the arm, or raise what the controller raises; commands count from where it stands."""
@@ -152,17 +161,17 @@ class Witness:
             self.rejected += 1
         else:
             after = rig.snapshot()
-            borne = [rule for rule, count in before.rule_counts.items() if after.rule_counts[rule] != count]
-            assert all(rig.actions[rule] == CLIP for rule in borne)
-            assert sum(after.rule_counts.values()) == sum(before.rule_counts.values()) + len(borne)
+            clipped = [rule for rule, count in before.rule_counts.items() if after.rule_counts[rule] != count]
+            assert all(rig.actions[rule] == CLIP for rule in clipped)
+            assert sum(after.rule_counts.values()) == sum(before.rule_counts.values()) + len(clipped)
             self.accepted_steps += len(chunk)
             assert rig.controller.state.value == "active"
 
-    def run(self, duration_s: float, dt_s: Callable[[], float] = lambda: PERIOD_S) -> None:
-        """Let time pass in periods."""
+    def run(self, duration_s: float, periods: Callable[[], float] = lambda: 1.0) -> None:
+        """Let time pass in steps of so many control periods."""
         end_s = self.rig.now_s + duration_s
         while self.rig.now_s < end_s:
-            self.rig.now_s += dt_s()
+            self.rig.now_s += periods() * self.rig.period_s
             self.tick(self.rig.now_s)
 
     def tick(self, now_s: float) -> None:
@@ -196,53 +205,54 @@ class Witness:
         assert np.isfinite(np.hstack((q, v, a))).all()
         elapsed_s = np.diff(times_s)[:, np.newaxis]
         assert (elapsed_s > 0.0).all()
-        limits, eps = LIMITS["X5_umi"], 1e-9
-        low, high = np.array([*limits.position_min, 0.0]), np.array([*limits.position_max, limits.gripper_width_max])
-        assert (q >= np.minimum(low, q[0]) - eps).all()
-        assert (q <= np.maximum(high, q[0]) + eps).all()
+        eps = 1e-9
+        assert (q >= np.minimum(self.joints_min, q[0]) - eps).all()
+        assert (q <= np.maximum(self.joints_max, q[0]) + eps).all()
         paused = elapsed_s[:, 0] > PAUSE_S
-        v_max = self.FRACTION * np.array([*limits.velocity_max, limits.gripper_velocity_max])
-        assert (np.abs(v) <= v_max + eps).all()
-        assert (np.abs(np.diff(q, axis=0)) <= v_max * elapsed_s + eps).all()
+        assert (np.abs(v) <= self.velocity + eps).all()
+        assert (np.abs(np.diff(q, axis=0)) <= self.velocity * elapsed_s + eps).all(), "velocity"
         # In a pause the arm stands still by itself: the motion begins anew from there.
         dv, da = v[1:] - np.where(paused[:, np.newaxis], 0.0, v[:-1]), np.diff(a, axis=0)
         da[paused] = a[1:][paused]
-        assert (np.abs(dv) <= self.ACCELERATION * elapsed_s + eps).all(), "acceleration"
-        assert (np.abs(a) <= self.ACCELERATION[:6] + eps).all()
-        assert (np.abs(da) <= self.JERK[:6] * elapsed_s + eps).all(), "jerk"
+        assert (np.abs(dv) <= self.acceleration * elapsed_s + eps).all(), "acceleration"
+        assert (np.abs(a) <= self.acceleration[:6] + eps).all()
+        assert (np.abs(da) <= self.jerk[:6] * elapsed_s + eps).all(), "jerk"
         # Accelerations are what velocities do: after a pause motion goes on as if two periods had passed.
-        moved_s = np.minimum(elapsed_s, 2.0 * PERIOD_S)
+        moved_s = np.minimum(elapsed_s, 2.0 * self.rig.period_s)
         mean = dv[:, :6] / moved_s
-        assert (np.abs(mean - (a[1:] - 0.5 * da)) <= 0.25 * self.JERK[:6] * moved_s + 1e-6).all()
+        assert (np.abs(mean - (a[1:] - 0.5 * da)) <= 0.25 * self.jerk[:6] * moved_s + 1e-6).all()
         levers_m = np.array(self.rig.kinematics.levers_m)
-        assert (np.abs(a) @ levers_m <= self.ACCELERATION_M_S2 + 1e-6).all(), "the end effector is accelerated"
-        assert (np.abs(da) @ levers_m <= self.JERK_M_S3 * elapsed_s[:, 0] + 1e-6).all(), "and jerked"
+        assert (np.abs(a) @ levers_m <= self.acceleration_m_s2 + 1e-6).all(), "the end effector is accelerated"
+        assert (np.abs(da) @ levers_m <= self.jerk_m_s3 * elapsed_s[:, 0] + 1e-6).all(), "and jerked"
         self.check_tool(q[:, :6], np.diff(times_s))
 
     def check_tool(self, joints: np.ndarray, elapsed_s: np.ndarray) -> None:
         frames = self.rig.kinematics.frames(joints)
         positions, rotations = frames[-1, :, :3, 3], frames[-1, :, :3, :3]
-        assert (positions >= np.minimum(self.LOWEST, positions[0])).all(), "out of the box"
-        assert (positions <= np.maximum(self.HIGHEST, positions[0])).all(), "out of the box"
-        heights = positions[:, 2] + (rotations[:, 2] @ self.KEYPOINTS.T).min(axis=1)
-        assert (heights >= min(self.FLOOR_M, heights[0])).all(), "below the table's clearance"
+        eps = 1e-6
+        assert (positions >= np.minimum(self.lowest, positions[0]) - eps).all(), "out of the box"
+        assert (positions <= np.maximum(self.highest, positions[0]) + eps).all(), "out of the box"
+        heights = positions[:, 2] + (rotations[:, 2] @ self.keypoints.T).min(axis=1)
+        assert (heights >= min(self.floor_m, heights[0]) - eps).all(), "below the table's clearance"
         ways = np.linalg.norm(np.diff(positions, axis=0), axis=1)
-        assert (ways <= self.SPEED_M_S * elapsed_s + 1e-9).all(), "too fast"
+        assert (ways <= self.speed_m_s * elapsed_s + 1e-9).all(), "too fast"
         turns = np.linalg.norm(np.diff(rotations, axis=0), axis=(1, 2)) / np.sqrt(2.0)
-        assert (turns <= self.SPEED_RAD_S * elapsed_s + 1e-7).all(), "turns too fast"
+        assert (turns <= self.speed_rad_s * elapsed_s + 1e-7).all(), "turns too fast"
         distances = self.rig.kinematics.body.distances(frames)
-        assert (distances >= np.minimum(self.SELF_DISTANCE_M, distances[0])).all(), "the arm touches itself"
+        assert (distances >= np.minimum(self.self_distance_m, distances[0]) - eps).all(), "the arm touches itself"
 
 
 @pytest.fixture(scope="session")
 def make_witness(make_rig: Callable[..., Rig]) -> Callable[..., Witness]:
     """`make_witness(kinematics, joints, parameter=value, ...)`: it watches an enabled arm that stands there."""
 
-    def make(kinematics: Kinematics | None = None, joints: np.ndarray = START, **parameters: Any) -> Witness:
+    def make(
+        kinematics: Kinematics | None = None, joints: np.ndarray = START, width_m: float = 0.04, **parameters: Any
+    ) -> Witness:
         rig = make_rig(kinematics, **parameters)
-        rig.arm = LoopbackArm(joints, gripper_width=0.04, lag_s=0.02, clock=lambda: rig.now_s)
+        rig.arm = LoopbackArm(joints, gripper_width=width_m, lag_s=0.02, clock=lambda: rig.now_s)
         witness = Witness(rig)
-        witness.run(2 * PERIOD_S)
+        witness.run(2 * rig.period_s)
         witness.enable()
         return witness
 
@@ -261,8 +271,9 @@ def make_rig() -> Callable[..., Rig]:
 
     def make(kinematics: Kinematics | None = None, **parameters: Any) -> Rig:
         kinematics = kinematics or GantryKinematics()
-        config = replace(DriverParameters(), **parameters).controller_config()
-        return Rig(Controller(config, kinematics), kinematics, actions=dict(config.actions))
+        asked = replace(DriverParameters(), **parameters)
+        config = asked.controller_config()
+        return Rig(Controller(config, kinematics), kinematics, asked, actions=dict(config.actions))
 
     return make
 

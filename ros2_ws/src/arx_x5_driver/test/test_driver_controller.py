@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States, requests and watchdogs of the driver."""
+"""States, requests, pauses and the watchdog of chunks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arx_x5_driver.chunk import Chunk, ChunkRejectedError
-from arx_x5_driver.control.controller import Controller
+from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.state import RequestRefusedError, Snapshot, State
-from arx_x5_driver.geometry.kinematics import SdkKinematics
-from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import NOT_ENABLED
 
 Make = Callable[..., Any]
@@ -26,6 +24,8 @@ def speed(rig: Any) -> float:
 
 def test_life_cycle(make_rig: Make) -> None:
     rig = make_rig()
+    assert np.isnan(rig.snapshot().chunk_age_s)
+    assert not counted(rig.snapshot())
     assert rig.controller.state is State.STOPPED
     assert "not enabled yet" in rig.snapshot().reason
     rig.run(0.1)
@@ -165,79 +165,6 @@ def test_enable_after_the_arm_was_put_elsewhere_starts_from_there(make_rig: Make
     np.testing.assert_allclose(rig.commands[-1][1].position, rig.arm.read().position)
 
 
-def test_frozen_feedback_is_a_fault_until_enabled_again(make_rig: Make, make_chunk: Make) -> None:
-    rig = make_rig(feedback_timeout_s=0.1)
-    rig.enable()
-    rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
-    rig.run(0.3)
-    rig.freeze_feedback()
-    rig.run(0.09)
-    assert rig.controller.state is State.ACTIVE
-    rig.run(0.03)
-    assert rig.controller.state is State.FAULT
-    assert "no new measurement for 0.1 s" in rig.snapshot().reason
-    rig.run(0.3)
-    assert speed(rig) == 0.0
-    with pytest.raises(RequestRefusedError, match="no fresh measurements"):
-        rig.controller.enable(rig.now_s)
-    rig.frozen = None
-    rig.run(0.02)
-    assert rig.controller.state is State.FAULT
-    rig.controller.enable(rig.now_s)
-    assert rig.controller.state is State.HOLDING
-
-
-def test_old_stamps_in_turn_are_no_feedback(make_rig: Make) -> None:
-    rig = make_rig()
-    rig.enable()
-    old = [replace(rig.arm.read(), stamp_s=rig.now_s - age_s) for age_s in (0.005, 0.01)]
-    for i in range(40):
-        rig.frozen = old[i % 2]
-        rig.run(0.005)
-    assert rig.controller.state is State.FAULT
-    assert counted(rig.snapshot()) == {"feedback_timeout": 1}
-
-
-def test_activation_forgets_the_clock_of_the_arm(make_rig: Make) -> None:
-    """A simulation may begin anew."""
-    rig = make_rig()
-    rig.run(0.02)
-    rig.controller.deactivate()
-    rig.controller.activate()
-    rig.frozen = replace(rig.arm.read(), stamp_s=1.0)
-    rig.now_s += 1.0
-    rig.run(0.005)
-    rig.controller.enable(rig.now_s)
-    assert rig.controller.state is State.HOLDING
-
-
-def test_measurements_that_are_not_numbers_are_none(make_rig: Make) -> None:
-    rig = make_rig()
-    rig.enable()
-    state = rig.arm.read()
-    for i in range(40):
-        bad = replace(state, stamp_s=rig.now_s + 0.005 * i, position=np.full(6, np.nan))
-        rig.controller.tick(rig.now_s + 0.005 * i, bad)
-    assert rig.controller.state is State.FAULT
-
-
-def test_no_measurement_at_all(make_rig: Make) -> None:
-    rig = make_rig()
-    with pytest.raises(RequestRefusedError, match="no fresh measurements"):
-        rig.controller.enable(rig.now_s)
-    rig.enable()
-    for i in range(1, 60):
-        rig.controller.tick(rig.now_s + 0.005 * i, None)
-    assert rig.controller.state is State.FAULT
-
-
-def test_enable_is_refused_after_a_pause_of_the_loop(make_rig: Make) -> None:
-    rig = make_rig()
-    rig.run(0.02)
-    with pytest.raises(RequestRefusedError, match="no fresh measurements"):
-        rig.controller.enable(rig.now_s + 100.0)
-
-
 @pytest.mark.parametrize(("velocity", "refused"), [(0.05, False), (-0.2, True), (np.nan, True)])
 def test_enable_is_refused_while_a_joint_moves(make_rig: Make, velocity: float, refused: bool) -> None:
     rig = make_rig()
@@ -273,40 +200,6 @@ def test_a_joint_slightly_outside_its_limits_is_not_pulled_in_by_enabling(make_r
     assert track[:, 1].min() == -0.09
     assert track[-1, 1] > 0.2
     assert np.abs(np.diff(track, axis=0)).max() <= 5.5 * 0.4 * 0.005 + 1e-9
-
-
-def test_home_is_slow_and_refuses_chunks(make_rig: Make, make_chunk: Make) -> None:
-    rig = make_rig(home_speed_rad_s=0.5, home_position_rad=[0.1, 0.8, 0.9, 0.2, 0.0, 0.0])
-    with pytest.raises(RequestRefusedError, match="is stopped"):
-        rig.controller.home()
-    rig.enable()
-    rig.controller.home()
-    assert rig.snapshot().reason == "moving to the home position"
-    rig.run(0.4)
-    with pytest.raises(ChunkRejectedError, match="moving to its home position"):
-        rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
-    rig.run(1.2)
-    assert rig.snapshot().reason == "at the home position"
-    rig.controller.offer(make_chunk(rig.now_s, rig.pose, widths=np.full(16, 0.04)), rig.now_s)
-    assert rig.snapshot().reason == "executing chunks"
-    np.testing.assert_allclose(rig.arm.read().position, [0.1, 0.8, 0.9, 0.2, 0.0, 0.0], atol=2e-3)
-    assert max(np.abs(command.velocity).max() for _, command in rig.commands) < 0.51
-
-
-def test_home_is_refused_while_a_chunk_is_active_and_ended_by_stop(make_rig: Make, make_chunk: Make) -> None:
-    rig = make_rig()
-    rig.enable()
-    rig.controller.offer(make_chunk(rig.now_s, rig.pose), rig.now_s)
-    with pytest.raises(RequestRefusedError, match="is active"):
-        rig.controller.home()
-    rig.run(2.0)
-    rig.controller.home()
-    rig.run(0.3)
-    rig.controller.stop("stop was called")
-    rig.run(0.3)
-    sent = len(rig.commands)
-    rig.run(1.0)
-    assert len(rig.commands) == sent
 
 
 def test_time_that_does_not_advance_does_nothing(make_rig: Make, make_chunk: Make) -> None:
@@ -402,85 +295,3 @@ def test_faults_of_the_arm_count_once_each(make_rig: Make) -> None:
     rig.enable()
     rig.controller.fault("the arm failed", "arm_error")
     assert counted(rig.snapshot()) == {"arm_error": 2}
-
-
-def test_unreachable_targets_brake_and_are_counted(make_rig: Make, make_chunk: Make) -> None:
-    fast = {"velocity_fraction": 0.8, "joint_acceleration_rad_s2": 40.0, "joint_jerk_rad_s3": 2000.0}
-    rig = make_rig(workspace_max_m=[2.0, 2.0, 2.0], **fast)  # the imaginary arm reaches 0.5 m
-    rig.enable()
-    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
-    away = chunk.positions[0] + np.linspace(0.0, 1.2, 16)[:, np.newaxis] * [0.0, 1.0, 0.0]
-    rig.controller.offer(replace(chunk, positions=away), rig.now_s)
-    rig.run(1.5)
-    assert rig.snapshot().rule_counts["ik_failure"] > 0
-    assert rig.controller.state is State.ACTIVE
-    assert speed(rig) < 1e-3
-    # It waits at the end of its reach, not somewhere before it.
-    assert np.linalg.norm(rig.pose.position - rig.kinematics.ORIGIN) == pytest.approx(0.5, abs=2e-3)
-
-
-def test_targets_stay_in_the_box_above_the_table_and_at_walking_pace(make_rig: Make, make_chunk: Make) -> None:
-    rig = make_rig(
-        workspace_max_m=[0.4, 0.55, 0.75], table_height_m=0.1, table_clearance_m=0.05, cartesian_speed_m_s=0.1
-    )
-    rig.enable()
-    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
-    steps = np.linspace(0.0, 1.4, 16)[:, np.newaxis]
-    rig.controller.offer(replace(chunk, positions=chunk.positions[0] + steps * [0.3, 0.0, -0.3]), rig.now_s)
-    rig.run(1.6)
-    poses = [rig.kinematics.forward(command.position) for _, command in rig.commands]
-    track = np.array([pose.position for pose in poses])
-    assert track[:, 0].max() <= 0.4 + 1e-6
-    assert track[:, 2].min() >= 0.15 - 1e-6
-    assert np.linalg.norm(np.diff(track, axis=0), axis=1).max() <= 0.1 * 0.005 + 1e-6
-    counts = rig.snapshot().rule_counts
-    assert min(counts["workspace"], counts["table"], counts["cartesian_speed"]) > 0
-
-
-def test_gripper_range_is_kept_and_counted(make_rig: Make, make_chunk: Make) -> None:
-    rig = make_rig()
-    rig.enable()
-    rig.controller.offer(make_chunk(rig.now_s, rig.pose, widths=np.full(16, 0.2)), rig.now_s)
-    rig.run(1.5)
-    assert rig.arm.read().gripper_width == pytest.approx(0.086, abs=1e-6)
-    assert rig.snapshot().rule_counts["gripper_range"] > 0
-
-
-def test_real_kinematics_follow_a_chunk(make_rig: Make, make_chunk: Make, sdk_kinematics: SdkKinematics) -> None:
-    rig = make_rig(kinematics=sdk_kinematics, action_latency_s=0.02)
-    rig.enable()
-    chunk: Chunk = make_chunk(rig.now_s, rig.pose)
-    rig.controller.offer(chunk, rig.now_s)
-    rig.run(chunk.times_s[-2] - rig.now_s)
-    way_m, turn_rad = rig.pose.distance(sdk_kinematics.forward(rig.commands[-1][1].position))
-    assert np.linalg.norm(rig.pose.position - chunk.positions[-2]) < 1e-3
-    assert (way_m, turn_rad) < (2e-3, 2e-3)
-    assert rig.snapshot().rule_counts["ik_jump"] == 0
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"velocity_fraction": 1.0, "joint_acceleration_rad_s2": 5.0}, "would take 1.95 s to stop"),
-        ({"home_position_rad": [0.0, -0.5, 0.0, 0.0, 0.0, 0.0]}, "home_position"),
-        ({"home_position_rad": [0.0]}, "home_position"),
-        ({"workspace_min_m": [0.0, 0.0]}, "workspace_min_m needs 3 numbers"),
-        ({"workspace_min_m": [0.0, 0.0, 2.0]}, "is not below"),
-        ({"gripper_keypoints_m": []}, "the gripper needs keypoints"),
-        ({"gripper_keypoints_m": [0.0, 0.0, float("nan")]}, "the gripper needs keypoints"),
-        ({"table_height_m": 0.74}, "the table with its clearance, 0.76 m, is not below"),
-        ({"cartesian_acceleration_m_s2": 160.0}, r"160 m/s\^2 cannot be ended within 0\.3 s with 2000 m/s\^3"),
-        ({"feedback_timeout_s": 0.01, "rate_hz": 100.0}, "feedback_timeout_s 0.01 is shorter than two control periods"),
-        ({"arm_model": "X9"}, "unknown arm model"),
-    ],
-)
-def test_parameters_that_do_not_fit_together(parameters: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(DriverParameters(), **parameters).controller_config()
-
-
-def test_a_fresh_controller_counts_from_zero(make_rig: Make) -> None:
-    controller: Controller = make_rig().controller
-    snapshot = controller.snapshot(0.0)
-    assert np.isnan(snapshot.chunk_age_s)
-    assert set(snapshot.rule_counts.values()) == {0}

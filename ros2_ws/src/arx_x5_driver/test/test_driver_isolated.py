@@ -227,7 +227,7 @@ def served() -> Iterator[tuple[RecordingArm, socket.socket, threading.Thread]]:
     """An arm that is served in a thread, with the driver's end of the channel."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     arm = RecordingArm()
-    thread = threading.Thread(target=arm_process._serve, args=(theirs, arm))
+    thread = threading.Thread(target=arm_process.serve, args=(theirs, arm))
     thread.start()
     yield arm, ours, thread
     ours.close()

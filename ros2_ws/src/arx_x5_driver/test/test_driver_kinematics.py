@@ -61,6 +61,16 @@ def test_out_of_reach(sdk_kinematics: SdkKinematics) -> None:
     assert sdk_kinematics.inverse(far, np.array([0.0, 1.0, 1.0, 0.0, 0.0, 0.0])) is None
 
 
+def test_condition_grows_towards_a_singularity(sdk_kinematics: SdkKinematics) -> None:
+    def stretched(elbow_rad: float) -> np.ndarray:
+        return np.array([0.0, 1.5, elbow_rad, -0.5, 0.0, 0.0])
+
+    assert sdk_kinematics.condition(stretched(1.0)) < 15.0
+    wrist = [sdk_kinematics.condition(np.array([0.0, 1.5, 1.0, -0.5, bend, 0.0])) for bend in (0.5, 1.2, 1.5)]
+    assert wrist == sorted(wrist)
+    assert wrist[-1] > 40.0
+
+
 def test_unknown_model() -> None:
     with pytest.raises(ValueError, match="unknown arm model 'X9', known are X5, X5_umi, L5"):
         SdkKinematics("X9")

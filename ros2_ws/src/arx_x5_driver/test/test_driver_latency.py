@@ -10,23 +10,6 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.arms.loopback import LoopbackArm
-from arx_x5_driver.motion.latency import SlidingPercentile
-
-
-def test_warm_up_and_old_values_do_not_count() -> None:
-    delay = SlidingPercentile(95.0, window=20, warm_up=2)
-    assert np.isnan(delay.value)
-    for value in (9.0, 9.0, *[0.1] * 30):
-        delay.add(value)
-    assert delay.value == pytest.approx(0.1)
-    delay.add(3.0)
-    assert delay.value < 1.0
-    for _ in range(20):
-        delay.add(0.2)
-    assert delay.value == pytest.approx(0.2)
-    delay.restart()
-    delay.add(5.0)
-    assert np.isnan(delay.value)
 
 
 def test_the_delay_of_chunks_is_reported(make_rig: Any, make_chunk: Any) -> None:

@@ -2,8 +2,8 @@
 """Whatever comes in, no command breaks a limit, and everything that was rejected is counted exactly once.
 
 Hypothesis chooses the kinds of events and a seed for each; numpy makes the many numbers of an event from its seed,
-which is fast enough for thousands of cases. The profile `ci` has thirty times as many as the default one. Limits are
-the default ones; what else the parameters leave to choose is drawn, too.
+which is fast enough for thousands of cases. The profile `ci` has thirty times as many as the default one. The
+parameters are drawn, too: the actions of the rules, all limits, the control rate and the bandwidth.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.state import RequestRefusedError, State
+from arx_x5_driver.parameters import DriverParameters
 from arx_x5_driver.rules.divergence_guard import MODES
 from arx_x5_driver.rules.rules import RULES
 
 LOW_START = np.array([0.0, 0.92, 0.80, -0.96, 0.0, 0.0])  # of the X5: 5.5 cm above the table, looking down
 CORNERS = np.array([[x, y, z] for x in (0.05, 0.75) for y in (-0.55, 0.55) for z in (0.0, 0.75)])
-JITTER_S = np.array([0.0001, 0.004, 0.005, 0.006, 0.02, 0.1])
+JITTER = np.array([0.02, 0.8, 1.0, 1.2, 4.0, 20.0])  # periods
 ODD_NUMBERS = np.array([np.nan, np.inf, -np.inf, 0.0, 1.0, -1e300, 1e300, 5e-324])
 
 Random = np.random.Generator
@@ -136,8 +137,48 @@ def diverge(witness: Any, random: Random) -> None:
 EVENTS = {"flood": flood, "back": back, "freeze": freeze, "request": request, "diverge": diverge}
 
 
+def log_uniform(random: Random, low: float, high: float) -> float:
+    return float(np.exp(random.uniform(np.log(low), np.log(high))))
+
+
+def limits(random: Random) -> dict[str, Any]:
+    """Draw limits, rate and bandwidth from their ranges until they fit together."""
+    while True:
+        rate_hz = log_uniform(random, 34.0, 500.0)
+        corner = random.uniform([0.0, -0.6, -0.1], [0.2, -0.1, 0.1])
+        drawn = {
+            "rate_hz": rate_hz,
+            "tracking_bandwidth_rad_s": log_uniform(random, 2.0, min(100.0, 0.5 * rate_hz)),
+            "velocity_fraction": log_uniform(random, 0.05, 1.0),
+            "joint_acceleration_rad_s2": log_uniform(random, 1.0, 100.0),
+            "joint_jerk_rad_s3": log_uniform(random, 100.0, 10000.0),
+            "gripper_acceleration_m_s2": log_uniform(random, 0.3, 20.0),
+            "gripper_jerk_m_s3": log_uniform(random, 10.0, 1000.0),
+            "joint_margin_rad": random.uniform(0.0, 0.2),
+            "cartesian_speed_m_s": log_uniform(random, 0.01, 2.0),
+            "cartesian_speed_rad_s": log_uniform(random, 0.01, 6.0),
+            "cartesian_acceleration_m_s2": log_uniform(random, 5.0, 1000.0),
+            "cartesian_jerk_m_s3": log_uniform(random, 200.0, 100000.0),
+            "workspace_min_m": corner.tolist(),
+            "workspace_max_m": (corner + random.uniform([0.3, 0.3, 0.3], [0.8, 1.2, 0.8])).tolist(),
+            "table_height_m": random.uniform(-0.1, 0.1),
+            "table_clearance_m": random.uniform(0.0, 0.1),
+            "gripper_keypoints_m": random.uniform(-0.1, 0.1, 3 * random.integers(1, 6)).tolist(),
+            "self_distance_m": random.uniform(0.0, 0.03),
+            "singularity_slow": log_uniform(random, 2.0, 100.0),
+            "singularity_slowest": 200.0,
+            "ik_jump_rad": log_uniform(random, 0.01, 1.0),
+            "max_start_m": log_uniform(random, 0.01, 2.0),
+        }
+        try:
+            DriverParameters(**drawn, home_position_rad=[0.0, 0.3, 0.3, 0.0, 0.0, 0.0]).controller_config()
+        except ValueError:
+            continue
+        return {**drawn, "home_position_rad": [0.0, 0.3, 0.3, 0.0, 0.0, 0.0]}
+
+
 def parameters(seed: int) -> dict[str, Any]:
-    """What is done where rules are broken, and how chunks are executed; 0: the defaults."""
+    """Draw actions of the rules, limits, and how chunks are executed; 0: the defaults."""
     random = np.random.default_rng(seed)
     if not seed:
         return {}
@@ -145,7 +186,7 @@ def parameters(seed: int) -> dict[str, Any]:
     return {
         "blend_s": float(random.choice([0.0, 0.15, 0.6])),
         "action_latency_s": float(random.choice([-1.0, 0.0, 0.1])),
-        "tracking_bandwidth_rad_s": float(random.choice([10.0, 30.0, 60.0])),
+        **(limits(random) if random.random() < 0.8 else {}),
         "guard": str(random.choice(MODES)),
         **{f"rule_{rule.name}": str(random.choice(rule.actions)) for rule in changed},
     }
@@ -164,8 +205,8 @@ def live(witness: Any, story: list[tuple[str, int]], longest_s: float, steady: b
             witness.offer(CHUNKS[what](witness, random))
         else:
             EVENTS[what](witness, random)
-        dt_s = (lambda: 0.005) if steady else (lambda random=random: float(random.choice(JITTER_S)))
-        witness.run(random.uniform(0.0, longest_s), dt_s)
+        periods = (lambda: 1.0) if steady else (lambda random=random: float(random.choice(JITTER)))
+        witness.run(random.uniform(0.0, longest_s), periods)
     witness.audit()
 
 

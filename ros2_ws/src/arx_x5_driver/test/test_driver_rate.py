@@ -106,7 +106,7 @@ def test_it_can_start_again() -> None:
 
 
 def test_a_thread_that_was_left_behind_never_works_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate, "_STOP_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(rate, "STOP_TIMEOUT_S", 0.05)
     release = threading.Event()
     workers: list[threading.Thread] = []
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop on a loopback arm in real time: threads, faults of the arm, timing."""
+"""The loop on a loopback arm in real time: threads, faults of the arm, timing.
+
+It is one long file because all tests share an arm that fails on demand and the fixtures around it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ import pytest
 
 from arx_x5_driver.arm import ArmCommand, ArmError, ArmState
 from arx_x5_driver.arms import FaultyArm, IsolatedArm, LoopbackArm
-from arx_x5_driver.chunk import ChunkRejectedError
 from arx_x5_driver.control import rate
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.runtime import Runtime
@@ -22,6 +24,7 @@ from arx_x5_driver.control.state import RequestRefusedError, State
 from arx_x5_driver.geometry.kinematics import SdkKinematics
 from arx_x5_driver.geometry.se3 import Pose
 from arx_x5_driver.parameters import DriverParameters
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 
 START = np.array([0.0, 1.2, 1.3, 0.6, 0.0, 0.0])
 
@@ -41,6 +44,8 @@ class FragileArm(LoopbackArm):
         self.resume.clear()
 
     def read(self) -> ArmState:
+        if self.broken == "bug":
+            raise ValueError("a bug")
         if self.broken == "read":
             raise ArmError("no answer")
         self.hanging = not self.resume.is_set()
@@ -106,6 +111,10 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 3.0) -> bool:
     return True
 
 
+def moves(sent: list[ArmCommand | None]) -> bool:
+    return bool(sent) and sent[-1] is not None and sent[-1].moves
+
+
 def state(runtime: Runtime) -> State:
     return runtime.watch()[0].state
 
@@ -155,34 +164,38 @@ def test_nothing_is_made_up_for_after_an_arm_that_failed(
     """Braking went on in numbers only: to be sent to where that led would be a jump."""
     runtime.enable()
     runtime.offer(make_chunk(time.monotonic(), sdk_kinematics.forward(START)), time.monotonic())
-    assert wait_for(lambda: runtime._sent[1])
+    assert wait_for(lambda: moves(sent))
     arm.broken = "read"
     assert wait_for(lambda: state(runtime) is State.FAULT)
-    arm.broken = ""
-    assert wait_for(lambda: not runtime._unreadable)
     count = len(sent)
+    arm.broken = ""
     assert wait_for(lambda: len(sent) > count + 10)
     assert set(sent[count:]) == {None}
 
 
 def test_halt_says_what_is_true(
-    runtime: Runtime, arm: FragileArm, sdk_kinematics: SdkKinematics, make_chunk: Any
+    runtime: Runtime,
+    arm: FragileArm,
+    sent: list[ArmCommand | None],
+    sdk_kinematics: SdkKinematics,
+    make_chunk: Any,
 ) -> None:
     runtime.enable()
     runtime.offer(make_chunk(time.monotonic(), sdk_kinematics.forward(START)), time.monotonic())
-    assert wait_for(lambda: runtime._sent[1])
+    assert wait_for(lambda: moves(sent))
     arm.broken = "command"
     with pytest.raises(RequestRefusedError, match=r"no command reaches the arm, .*; fault: the arm failed: no bus"):
         runtime.halt("test")
     arm.broken = ""
     runtime.enable()
-    assert wait_for(lambda: not runtime._sent[1])
+    assert wait_for(lambda: bool(sent) and sent[-1] is not None and not moves(sent))
     arm.broken = "read"
     assert wait_for(lambda: state(runtime) is State.FAULT)
     with pytest.raises(RequestRefusedError, match=r"no command reaches the arm, .*; fault: the arm failed: no answer"):
         runtime.halt("test")
+    count = len(sent)
     arm.broken = ""
-    assert wait_for(lambda: not runtime._unreadable)
+    assert wait_for(lambda: len(sent) > count)
     runtime.enable()
     assert runtime.halt("test") == "at rest until enable is called; stopped: test"
     assert runtime.watch()[0].rule_counts["arm_error"] == 2
@@ -192,12 +205,17 @@ def test_halt_says_what_is_true(
 
 
 def test_halt_waits_for_the_last_command_to_be_sent(
-    runtime: Runtime, arm: FragileArm, sdk_kinematics: SdkKinematics, make_chunk: Any, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime,
+    arm: FragileArm,
+    sent: list[ArmCommand | None],
+    sdk_kinematics: SdkKinematics,
+    make_chunk: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not only for the controller to have made it."""
     runtime.enable()
     runtime.offer(make_chunk(time.monotonic(), sdk_kinematics.forward(START)), time.monotonic())
-    assert wait_for(lambda: runtime._sent[1])
+    assert wait_for(lambda: moves(sent))
     taken: list[ArmCommand] = []
 
     def slow(command: ArmCommand) -> None:
@@ -213,7 +231,7 @@ def test_halt_waits_for_the_last_command_to_be_sent(
 
 
 def test_an_arm_without_a_loop_is_not_enabled(runtime: Runtime, arm: FragileArm) -> None:
-    arm._goal = np.zeros(3)  # the loop ends by a bug
+    arm.broken = "bug"
     assert wait_for(lambda: runtime.error is not None)
     with pytest.raises(RequestRefusedError, match="the control loop does not run"):
         runtime.enable()
@@ -300,10 +318,10 @@ def test_a_call_that_hung_through_a_stop_commands_nothing(
     make_chunk: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rate, "_STOP_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(rate, "STOP_TIMEOUT_S", 0.05)
     runtime.enable()
     runtime.offer(make_chunk(time.monotonic(), sdk_kinematics.forward(START)), time.monotonic())
-    assert wait_for(lambda: bool(sent) and sent[-1] is not None and bool(sent[-1].velocity.any()))
+    assert wait_for(lambda: moves(sent))
     arm.hang()
     assert wait_for(lambda: arm.hanging)
     count = len(sent)
@@ -311,7 +329,7 @@ def test_a_call_that_hung_through_a_stop_commands_nothing(
     with pytest.raises(ArmError, match="still hangs"):
         runtime.start()
     arm.resume.set()
-    assert wait_for(lambda: not runtime._loop.alive)
+    assert wait_for(lambda: all(thread.name != "control_loop" for thread in threading.enumerate()))
     assert len(sent) == count
     runtime.start()
     assert wait_for(lambda: len(sent) > count)
@@ -319,7 +337,7 @@ def test_a_call_that_hung_through_a_stop_commands_nothing(
 
 def test_a_bug_in_the_loop_is_not_swallowed(runtime: Runtime, arm: FragileArm) -> None:
     runtime.enable()
-    arm._goal = np.zeros(3)
+    arm.broken = "bug"
     assert wait_for(lambda: runtime.error is not None)
     assert state(runtime) is State.FAULT
     assert isinstance(runtime.error, ValueError)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.parameters import DriverParameters
 from arx_x5_driver.rules.rules import CLIP, REJECT, STOP
 
 LOW_START = np.array([0.0, 0.92, 0.80, -0.96, 0.0, 0.0])  # of the X5: 5.5 cm above the table, looking down
@@ -86,7 +87,7 @@ def test_a_gentle_way_along_the_table_is_not_slowed(make_witness: Any, sdk_kinem
 def test_the_end_effector_is_moved_as_gently_as_asked(make_witness: Any, sdk_kinematics: Any, gentle: bool) -> None:
     asked = {"cartesian_acceleration_m_s2": 18.0, "cartesian_jerk_m_s3": 800.0} if gentle else {}
     witness = make_witness(sdk_kinematics, LOW_START, **asked)
-    witness.ACCELERATION_M_S2, witness.JERK_M_S3 = 18.0, 800.0
+    witness.acceleration_m_s2, witness.jerk_m_s3 = 18.0, 800.0
     assert run_straight(witness, (0.0, 0.07, 0.0), 2.0) > 0.25
     counts = witness.rig.snapshot().rule_counts
     assert (counts["cartesian_acceleration"] > 0) == (counts["cartesian_jerk"] > 0) == gentle
@@ -114,7 +115,6 @@ def test_a_turned_gripper_keeps_its_fingers_off_the_table(make_witness: Any, sdk
 def test_the_arm_does_not_touch_itself(make_witness: Any, sdk_kinematics: Any) -> None:
     folded = np.array([0.0, 0.5, 0.0, 1.3, 0.0, 0.0])
     witness = make_witness(sdk_kinematics, folded, home_position_rad=[0.0, 1.5, 0.02, -1.5, 0.0, 0.0], **ANYWHERE)
-    witness.LOWEST, witness.FLOOR_M = np.full(3, -1.0), -1.0
     witness.rig.controller.home()
     witness.run(9.0)
     assert witness.rig.snapshot().rule_counts["self_collision"] > 0
@@ -219,6 +219,7 @@ def test_the_witness_sees_wrong_limits(
 ) -> None:
     """Guards its checks: these controllers believe in other limits than the default ones."""
     witness = make_witness(sdk_kinematics, LOW_START, **parameters)
+    witness.expect(DriverParameters())
     run_straight(witness, step_m, 1.6)
     with pytest.raises(AssertionError, match=message):
         witness.audit()
@@ -226,7 +227,7 @@ def test_the_witness_sees_wrong_limits(
 
 def test_the_witness_sees_the_box(make_witness: Any, sdk_kinematics: Any) -> None:
     witness = make_witness(sdk_kinematics, LOW_START)
-    witness.HIGHEST = np.array([0.75, 0.2, 0.75])
+    witness.highest = np.array([0.75, 0.2, 0.75])
     run_straight(witness, (0.0, 0.03, 0.0), 1.6)
     with pytest.raises(AssertionError, match="out of the box"):
         witness.audit()

@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +14,6 @@ import pytest
 
 from arx_x5_driver.arm import ArmCommand, ArmError
 from arx_x5_driver.arms import Arx5SdkArm, sdk
-from arx_x5_driver.arms import can_interface as interface
 from arx_x5_driver.geometry.kinematics import SdkMissingError
 
 
@@ -113,45 +106,54 @@ class FakeController:
         self.calls.append(("set_to_damping", None))
 
 
-@pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Arx5SdkArm]:
-    """Make an arm on a fake controller; all other classes are the SDK's own."""
-    module = pytest.importorskip("arx5_interface")
-    names = ("JointState", "Gain", "RobotConfigFactory", "ControllerConfigFactory")
-    fake = SimpleNamespace(**{name: getattr(module, name) for name in names})
-    fake.Arx5JointController = partial(FakeController, module)
-    monkeypatch.setattr(sdk, "import_sdk", lambda: fake)
+class Connect:
+    """Makes arms on fake controllers, of which it keeps the newest; all other classes are the SDK's own."""
 
-    def make(model: str = "X5_umi", **options: Any) -> Arx5SdkArm:
+    controller: FakeController
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        names = ("JointState", "Gain", "RobotConfigFactory", "ControllerConfigFactory")
+        self.sdk = SimpleNamespace(**{name: getattr(module, name) for name in names}, Arx5JointController=self.fake)
+
+    def __call__(self, model: str = "X5_umi", **options: Any) -> Arx5SdkArm:
         arm = Arx5SdkArm(model, "lo", **options)
         arm.connect()
         return arm
 
-    return make
+    def fake(self, *arguments: Any) -> FakeController:
+        self.controller = FakeController(self._module, *arguments)
+        return self.controller
+
+    def names_of_calls(self) -> list[str]:
+        return [name for name, _ in self.controller.calls]
 
 
-def names_of_calls(arm: Arx5SdkArm) -> list[str]:
-    return [name for name, _ in arm._controller.calls]
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    made = Connect(pytest.importorskip("arx5_interface"))
+    monkeypatch.setattr(sdk, "import_sdk", lambda: made.sdk)
+    return made
 
 
-def test_sdk_arm_raises_gains_with_the_first_command_only(connect: Callable[..., Arx5SdkArm]) -> None:
+def test_sdk_arm_raises_gains_with_the_first_command_only(connect: Connect) -> None:
     arm = connect()
-    controller = arm._controller
+    controller = connect.controller
     np.testing.assert_allclose(arm.read().position, 0.5)
     assert arm.read().gripper_width == 0.05
     arm.command(goal(0.51))
     arm.command(replace(goal(0.52), gripper_velocity=0.2))
-    assert names_of_calls(arm) == ["set_joint_cmd", "set_gain", "set_joint_cmd"]
+    assert connect.names_of_calls() == ["set_joint_cmd", "set_gain", "set_joint_cmd"]
     np.testing.assert_allclose(controller.calls[0][1].pos(), 0.51)
     assert controller.calls[0][1].timestamp == 0.0
     np.testing.assert_allclose(controller.calls[1][1].kp(), KP)
     assert (controller.calls[2][1].gripper_pos, controller.calls[2][1].gripper_vel) == (0.05, 0.2)
 
 
-def test_later_commands_are_for_the_end_of_their_period(connect: Callable[..., Arx5SdkArm]) -> None:
+def test_later_commands_are_for_the_end_of_their_period(connect: Connect) -> None:
     """The SDK then turns to them in even steps of 2 ms; a stamp that is over it would refuse."""
     arm = connect(period_s=0.004)
-    controller = arm._controller
+    controller = connect.controller
     for angle in (0.51, 0.52):
         arm.command(goal(angle))
     controller.delay_s = 0.1
@@ -163,7 +165,7 @@ def test_later_commands_are_for_the_end_of_their_period(connect: Callable[..., A
 
 @pytest.mark.parametrize(("options", "allowed_rad"), [({}, 0.1), ({"torque_on_error_rad": 0.02}, 0.02)])
 def test_sdk_arm_gives_no_torque_far_from_the_arm(
-    connect: Callable[..., Arx5SdkArm], options: dict[str, float], allowed_rad: float
+    connect: Connect, options: dict[str, float], allowed_rad: float
 ) -> None:
     arm = connect(**options)
     with pytest.raises(ArmError, match="torque stays off: the first command is 0.30 rad away"):
@@ -174,9 +176,9 @@ def test_sdk_arm_gives_no_torque_far_from_the_arm(
     for width in (0.03, 0.07, np.nan):
         with pytest.raises(ArmError, match="torque stays off: .* mm away from the gripper"):
             arm.command(goal(0.5, width))
-    assert names_of_calls(arm) == []
+    assert connect.names_of_calls() == []
     arm.command(goal(0.5 + 0.9 * allowed_rad, 0.045))
-    assert names_of_calls(arm) == ["set_joint_cmd", "set_gain"]
+    assert connect.names_of_calls() == ["set_joint_cmd", "set_gain"]
 
 
 AWAY = np.array([0.5, 0.9, 0.5, 0.5, 0.5, 0.5])
@@ -184,13 +186,13 @@ AWAY = np.array([0.5, 0.9, 0.5, 0.5, 0.5, 0.5])
 
 @pytest.mark.parametrize("find", [lambda arm: arm.read(), lambda arm: arm.command(goal(0.5))], ids=["read", "command"])
 def test_an_arm_that_is_not_where_it_shall_be_is_let_go(
-    connect: Callable[..., Arx5SdkArm],
+    connect: Connect,
     find: Callable[[Arx5SdkArm], object],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It fell without power, or something is in its way: the SDK would go on pulling."""
     arm = connect()
-    controller = arm._controller
+    controller = connect.controller
     arm.command(goal(0.5))
     controller.put(AWAY)
     controller.calls.clear()
@@ -210,29 +212,51 @@ def test_an_arm_that_is_not_where_it_shall_be_is_let_go(
     np.testing.assert_allclose(arm.read().position, AWAY)
     with pytest.raises(ArmError, match="the arm was let go a moment ago"):
         arm.command(goal(AWAY))
-    monkeypatch.setattr(sdk, "_LET_GO_S", 0.0)
+    monkeypatch.setattr(sdk, "LET_GO_S", 0.0)
     with pytest.raises(ArmError, match=r"torque stays off: the first command is 0\.40 rad away"):
         arm.command(goal(0.5))
     controller.calls.clear()
     arm.command(goal(AWAY))
-    assert names_of_calls(arm) == ["set_joint_cmd", "set_gain"]
+    assert connect.names_of_calls() == ["set_joint_cmd", "set_gain"]
     np.testing.assert_allclose(controller.calls[1][1].kp(), KP)
 
 
-def test_an_arm_may_lag_by_less(connect: Callable[..., Arx5SdkArm]) -> None:
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_a_joint_without_a_number_does_not_hide_the_others(connect: Connect, odd: float) -> None:
+    arm = connect()
+    arm.command(goal(0.5))
+    connect.controller.put([odd, 2.5, 0.5, 0.5, 0.5, 0.5])
+    with pytest.raises(ArmError, match="was commanded to .*let go"):
+        arm.read()
+    (_, gain), (_, here) = connect.controller.calls[-2:]
+    np.testing.assert_array_equal(gain.kp(), 0.0)
+    np.testing.assert_allclose(here.pos(), [0.5, 2.5, 0.5, 0.5, 0.5, 0.5])
+
+
+def test_one_measurement_without_a_number_does_not_let_the_arm_go(connect: Connect) -> None:
+    arm = connect()
+    arm.command(goal(0.5))
+    connect.controller.put([np.nan, 0.6, 0.5, 0.5, 0.5, 0.5])
+    arm.read()
+    connect.controller.put(0.5)
+    arm.command(goal(0.5))
+    assert connect.names_of_calls() == ["set_joint_cmd", "set_gain", "set_joint_cmd"]
+
+
+def test_an_arm_may_lag_by_less(connect: Connect) -> None:
     for options, limit_rad in (({}, 0.3), ({"following_error_rad": 0.15}, 0.15)):
         arm = connect(**options)
         arm.command(goal(0.5))
-        arm._controller.put(0.5 - 0.95 * limit_rad)
+        connect.controller.put(0.5 - 0.95 * limit_rad)
         arm.read()
-        arm._controller.put(0.5 - 1.05 * limit_rad)
+        connect.controller.put(0.5 - 1.05 * limit_rad)
         with pytest.raises(ArmError, match="joint1"):
             arm.read()
 
 
-def test_sdk_arm_holds_then_damps_when_it_is_released(connect: Callable[..., Arx5SdkArm]) -> None:
+def test_sdk_arm_holds_then_damps_when_it_is_released(connect: Connect) -> None:
     arm = connect(hold_s=0.1)
-    controller = arm._controller
+    controller = connect.controller
     arm.command(goal(0.5))
     began_s = time.monotonic()
     arm.close()
@@ -242,16 +266,16 @@ def test_sdk_arm_holds_then_damps_when_it_is_released(connect: Callable[..., Arx
     assert [name for name, _ in controller.calls][2:] == ["set_to_damping"]
 
 
-def test_sdk_arm_without_torque_has_nothing_to_hold(connect: Callable[..., Arx5SdkArm]) -> None:
+def test_sdk_arm_without_torque_has_nothing_to_hold(connect: Connect) -> None:
     arm = connect(hold_s=60.0)
-    controller = arm._controller
+    controller = connect.controller
     arm.close()
     assert [name for name, _ in controller.calls] == ["set_to_damping"]
 
 
-def test_only_an_l5_may_be_left_with_torque(connect: Callable[..., Arx5SdkArm]) -> None:
+def test_only_an_l5_may_be_left_with_torque(connect: Connect) -> None:
     arm = connect("L5", on_close="hold")
-    controller = arm._controller
+    controller = connect.controller
     arm.command(goal(0.5))
     arm.close()
     assert not controller.config.shutdown_to_passive
@@ -261,15 +285,17 @@ def test_only_an_l5_may_be_left_with_torque(connect: Callable[..., Arx5SdkArm]) 
             Arx5SdkArm(model, "can0", on_close="hold")
 
 
-def test_sdk_arm_takes_another_gripper(connect: Callable[..., Arx5SdkArm]) -> None:
-    robot = connect(gripper_open_readout_rad=-3.4, gripper_width_m=0.082)._controller.robot
+def test_sdk_arm_takes_another_gripper(connect: Connect) -> None:
+    connect(gripper_open_readout_rad=-3.4, gripper_width_m=0.082)
+    robot = connect.controller.robot
     assert (robot.gripper_open_readout, robot.gripper_width) == (-3.4, 0.082)
-    robot = connect()._controller.robot
+    connect()
+    robot = connect.controller.robot
     assert (robot.robot_model, robot.gripper_open_readout, robot.gripper_width) == ("X5_umi", 4.9, 0.086)
 
 
 def test_a_bus_that_is_dead_while_the_sdk_goes_on_shows_in_the_stamp(
-    connect: Callable[..., Arx5SdkArm], monkeypatch: pytest.MonkeyPatch
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The SDK stamps its state in every cycle, whether or not a motor has answered."""
     clock = Clock()
@@ -280,9 +306,9 @@ def test_a_bus_that_is_dead_while_the_sdk_goes_on_shows_in_the_stamp(
         found = []
         for _ in range(periods):
             clock.now_s += 0.005
-            arm._controller.time_s += 0.005
+            connect.controller.time_s += 0.005
             if answers:
-                arm._controller.put(0.5, effort=clock.now_s)
+                connect.controller.put(0.5, effort=clock.now_s)
             arm.command(replace(goal(0.5), velocity=np.full(6, speed)))
             found.append(arm.read().stamp_s)
         return found
@@ -297,7 +323,7 @@ def test_a_bus_that_is_dead_while_the_sdk_goes_on_shows_in_the_stamp(
 
 @pytest.mark.parametrize("dead", range(7))
 def test_one_dead_motor_shows_in_the_stamp_when_it_shall_move(
-    connect: Callable[..., Arx5SdkArm], monkeypatch: pytest.MonkeyPatch, dead: int
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, dead: int
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(sdk.time, "monotonic", clock)
@@ -308,9 +334,9 @@ def test_one_dead_motor_shows_in_the_stamp_when_it_shall_move(
         found = []
         for _ in range(40):
             clock.now_s += 0.005
-            arm._controller.time_s += 0.005
+            connect.controller.time_s += 0.005
             changing = np.where(np.arange(7) == dead, gripper_effort, clock.now_s / 100.0)
-            arm._controller.put(0.5, effort=changing[:6], gripper_effort=changing[6])
+            connect.controller.put(0.5, effort=changing[:6], gripper_effort=changing[6])
             gripper_m_s = speeds[6] * 0.086 / 4.9
             arm.command(replace(goal(0.5), velocity=np.array(speeds[:6]), gripper_velocity=gripper_m_s))
             found.append(arm.read().stamp_s)
@@ -330,7 +356,7 @@ def test_one_dead_motor_shows_in_the_stamp_when_it_shall_move(
 
 @pytest.mark.parametrize("error", [RuntimeError("two\nlines"), ValueError("two lines"), KeyError("two lines")])
 def test_whatever_the_sdk_raises_is_an_error_of_the_arm(
-    connect: Callable[..., Arx5SdkArm], monkeypatch: pytest.MonkeyPatch, error: Exception
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fail(*_: Any) -> None:
         raise error
@@ -339,7 +365,7 @@ def test_whatever_the_sdk_raises_is_an_error_of_the_arm(
         arm = connect()
         for _ in range(commands):
             arm.command(goal(0.5))
-        setattr(arm._controller, method, fail)
+        setattr(connect.controller, method, fail)
         return arm
 
     with pytest.raises(ArmError, match="cannot be read: .*two lines"):
@@ -353,9 +379,11 @@ def test_whatever_the_sdk_raises_is_an_error_of_the_arm(
         connect()
 
 
-def test_gravity_is_of_a_level_base_unless_told_otherwise(connect: Callable[..., Arx5SdkArm]) -> None:
-    np.testing.assert_array_equal(connect()._controller.robot.gravity_vector, [0.0, 0.0, -9.807])
-    hanging = connect(gravity_m_s2=[0.0, 0.0, 9.807])._controller.robot
+def test_gravity_is_of_a_level_base_unless_told_otherwise(connect: Connect) -> None:
+    connect()
+    np.testing.assert_array_equal(connect.controller.robot.gravity_vector, [0.0, 0.0, -9.807])
+    connect(gravity_m_s2=[0.0, 0.0, 9.807])
+    hanging = connect.controller.robot
     np.testing.assert_array_equal(hanging.gravity_vector, [0.0, 0.0, 9.807])
     for wrong in ([0.0, -9.807], [0.0, 0.0, -1.0], [0.0, 0.0, np.nan]):
         with pytest.raises(ValueError, match="gravity_m_s2 needs 3 numbers, together 9.8 long"):
@@ -368,56 +396,16 @@ def test_the_sdk_gives_torque_from_the_start() -> None:
     assert module.ControllerConfigFactory.get_instance().get_config("joint_controller", 6).gravity_compensation
 
 
-LOCKING = (
-    "import sys; from arx_x5_driver.arms.can_interface import lock_interface; "
-    "lock_interface(sys.argv[1]); print('locked', flush=True); sys.stdin.read()"
-)
-
-
-def test_two_processes_do_not_drive_one_interface(
-    connect: Callable[..., Arx5SdkArm], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_interface_that_another_process_drives_is_left_alone(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = f"can{os.getpid()}"
-    (tmp_path / name).mkdir()
-    (tmp_path / name / "flags").write_text("0x1003\n")
-    monkeypatch.setattr(interface, "_FOLDER", tmp_path)
-    monkeypatch.setattr(sdk, "lock_interface", interface.lock_interface)
-    arm = Arx5SdkArm("X5_umi", name)
-    other = subprocess.Popen(
-        [sys.executable, "-c", LOCKING, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with other:
-        assert other.stdout is not None and other.stdout.readline() == "locked\n"
-        for _ in range(3):
-            with pytest.raises(ArmError) as error:
-                arm.connect()
-            assert str(error.value) == (
-                f"{name} is in use by process {other.pid} (it may still be releasing the arm): "
-                "try again in a few seconds"
-            )
-        assert arm._controller is None
-        os.kill(other.pid, signal.SIGKILL)
-    for _ in range(2):
-        arm.connect()
-        arm.close()
-    third = subprocess.run([sys.executable, "-c", LOCKING, name], capture_output=True, text=True, timeout=30)
-    assert f"{name} is in use by process {os.getpid()}" in third.stderr
+    def locked(name: str) -> None:
+        raise ArmError(f"{name} is in use")
 
-
-def test_interfaces_that_are_missing_or_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interface, "_FOLDER", tmp_path)
-    for name in ("can0", "eth7"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "flags").write_text("0x1002\n")
-    for name, message in {
-        "can0": "the interface 'can0' is down: `sudo ip link set can0 up type can bitrate 1000000`",
-        "eth7": "the interface 'eth7' is down: `sudo ip link set eth7 up`",
-        "can1": "there is no CAN interface 'can1': plug in the adapter, then `sudo ip link set can1 up type can",
-        "enx1": "there is no network interface 'enx1': plug in the adapter, then `sudo ip link set enx1 up`",
-    }.items():
-        with pytest.raises(ArmError) as error:
-            Arx5SdkArm("X5_umi", name).connect()
-        assert str(error.value).startswith(message)
+    monkeypatch.setattr(sdk, "lock_interface", locked)
+    with pytest.raises(ArmError, match="lo is in use"):
+        connect()
+    assert not hasattr(connect, "controller"), "the SDK was asked for a controller"
 
 
 def test_the_fake_has_only_what_the_real_controller_has() -> None:

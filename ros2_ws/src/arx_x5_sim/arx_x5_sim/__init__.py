@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small MuJoCo world of the ARX X5: arm, table, blocks, camera, scripted expert. Imports no ROS."""
+"""A small MuJoCo world of the ARX X5, as a robot in ROS 2 and as a source of data; only the root's files import ROS."""

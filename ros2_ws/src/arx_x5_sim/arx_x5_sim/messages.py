@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes ROS messages of what the simulation knows."""
+"""Images and ground truth of the simulation as ROS messages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from geometry_msgs.msg import Point, Pose, Quaternion
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from arx_x5_sim.tasks.push import task
+from arx_x5_sim.tasks.push.scene import BLOCK_NAMES, SQUARE_NAMES
 from arx_x5_sim.world.camera import Image as Pixels
 from arx_x5_sim.world.camera import focal_length_px
-from arx_x5_sim.world.scene import BLOCK_NAMES, SQUARE_NAMES
 from arx_x5_sim.world.world import World
 from uva_msgs.msg import WorldState
 
@@ -22,9 +23,9 @@ CAMERA_FRAME = "camera_front_optical_frame"
 
 
 def image_message(pixels: Pixels, stamp: Time) -> Image:
-    """Returns pixels (H, W, 3) RGB as a message."""
+    """Return pixels (H, W, 3) RGB as a message."""
     height, width, channels = pixels.shape
-    # An array of bytes is the one type that the message takes without looking at every element.
+    # The message accepts an array of bytes without checking each element.
     return Image(
         header=Header(stamp=stamp, frame_id=CAMERA_FRAME),
         height=height,
@@ -36,7 +37,7 @@ def image_message(pixels: Pixels, stamp: Time) -> Image:
 
 
 def camera_info_message(width: int, height: int, stamp: Time) -> CameraInfo:
-    """Returns the intrinsics of the camera, an ideal pinhole."""
+    """Return the intrinsics of the camera, an ideal pinhole."""
     f = focal_length_px(height)
     cx, cy = (width - 1) / 2, (height - 1) / 2  # in ROS the first pixel's centre is at 0
     return CameraInfo(
@@ -52,13 +53,13 @@ def camera_info_message(width: int, height: int, stamp: Time) -> CameraInfo:
 
 
 def world_state_message(world: World, stamp: Time) -> WorldState:
-    """Returns the ground truth of a world."""
+    """Return the ground truth of a world of the pushing task."""
     return WorldState(
         header=Header(stamp=stamp, frame_id=BASE_FRAME),
         seed=world.seed,
         blocks=[_pose(world.data, name) for name in BLOCK_NAMES],
         squares=[_pose(world.data, name) for name in SQUARE_NAMES],
-        solved=world.solved(),
+        solved=task.solved(world),
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameters of the simulation."""
+"""Parameters of the node `sim_camera`."""
 
 from __future__ import annotations
 

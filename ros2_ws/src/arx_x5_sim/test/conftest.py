@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import mujoco
 import pytest
 
+from arx_x5_sim.tasks.push.scene import build_push_model
 from arx_x5_sim.world.camera import Camera
-from arx_x5_sim.world.scene import build_model
 from arx_x5_sim.world.world import World
 
 
 @pytest.fixture(scope="session")
 def model() -> mujoco.MjModel:
-    return build_model()
+    return build_push_model()
 
 
 @pytest.fixture

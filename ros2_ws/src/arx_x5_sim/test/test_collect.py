@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A collected store has the replay buffer's layout and depends on nothing but its seeds."""
 
+import argparse
+
 import numpy as np
 import pytest
 import zarr
 
-from arx_x5_sim.collection.collect import collect, main
+from arx_x5_sim.collection.collect import main
 from arx_x5_sim.collection.dataset import DatasetWriter
 from arx_x5_sim.collection.episodes import STILL_STEPS
+from arx_x5_sim.collection.options import count, natural, parse_seeds
+from arx_x5_sim.collection.seeds import check_train_seeds
 
 ROW_SHAPES = {
     "camera0_rgb": (128, 128, 3),
@@ -25,29 +29,22 @@ ROW_SHAPES = {
 
 
 def _collect(path, workers):
-    return collect(
-        out=path,
-        demonstrations=2,
-        play=1,
-        seed_start=0,
-        workers=workers,
-        image_size_px=128,
-        command_line="test",
-    )
+    arguments = ["--out", str(path), "--demonstrations", "2", "--play", "1", "--workers", str(workers)]
+    assert main(arguments) == 0
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "push.zarr"
-    summary = _collect(path, workers=1)
-    return path, summary, zarr.open_group(str(path), mode="r")
+    _collect(path, workers=1)
+    return path, zarr.open_group(str(path), mode="r")
 
 
 def test_layout(store):
-    path, summary, root = store
+    path, root = store
     ends = root["meta/episode_ends"][:]
     assert {key: array.shape[1:] for key, array in root["data"].arrays()} == ROW_SHAPES
-    assert {array.shape[0] for _, array in root["data"].arrays()} == {ends[-1]} == {summary["frames"]}
+    assert {array.shape[0] for _, array in root["data"].arrays()} == {ends[-1]}
     assert (path / ".zgroup").is_file(), "Zarr format 2"
     assert root.attrs["rate_hz"] == 10
     assert root["data/camera0_rgb"].dtype == np.uint8
@@ -57,7 +54,7 @@ def test_layout(store):
 
 
 def test_rows_are_observations_before_actions(store):
-    _, _, root = store
+    _, root = store
     end = root["meta/episode_ends"][0]
     position, action = root["data/robot0_eef_pos"][:end], root["data/action"][:end, :3]
     assert np.median(np.linalg.norm(position[1:] - action[:-1], axis=1)) < 1e-3
@@ -68,7 +65,7 @@ def test_rows_are_observations_before_actions(store):
 
 
 def test_result_does_not_depend_on_the_workers(store, tmp_path):
-    _, _, root = store
+    _, root = store
     _collect(tmp_path / "two.zarr", workers=2)
     other = zarr.open_group(str(tmp_path / "two.zarr"), mode="r")
     for key in ROW_SHAPES:
@@ -80,9 +77,32 @@ def test_other_seeds_than_training_ones_are_refused(tmp_path, caplog):
     assert main(["--out", str(out), "--demonstrations", "2", "--play", "0", "--seed-start", "9999"]) == 1
     assert "not all training seeds" in caplog.text
     assert not out.exists()
+    assert check_train_seeds(9_990, 10) == range(9_990, 10_000)
+    with pytest.raises(ValueError, match="not all training seeds"):
+        check_train_seeds(9_990, 11)
+
+
+def test_nothing_to_collect_and_wrong_numbers_end_in_one_line(tmp_path, caplog, capsys):
+    out = ["--out", str(tmp_path / "push.zarr")]
+    assert main([*out, "--demonstrations", "0", "--play", "0"]) == 1
+    assert "nothing to collect" in caplog.text
+    with pytest.raises(SystemExit):
+        main([*out, "--play", "-3"])
+    assert "'-3': expected a number of at least 1" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_collection_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="stop"), DatasetWriter(tmp_path / "push.zarr", {}):
         raise RuntimeError("stop")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_seeds_are_first_and_count_and_numbers_are_checked():
+    assert parse_seeds("20000:100") == range(20_000, 20_100)
+    for wrong in ("20000", "a:3", "5:0", "-1:4"):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected first:count"):
+            parse_seeds(wrong)
+    assert (count("0"), natural("3")) == (0, 3)
+    with pytest.raises(argparse.ArgumentTypeError, match="at least 1"):
+        natural("0")

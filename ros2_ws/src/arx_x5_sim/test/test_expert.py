@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from arx_x5_sim.collection.seeds import VALIDATION_SEEDS
-from arx_x5_sim.tasks.cartesian_env import PushEnv
+from arx_x5_sim.tasks.cartesian_env import CartesianEnv
 from arx_x5_sim.tasks.push.expert import CLEARANCE_M, SPEED_M, Expert, Pair, pair_costs, push_step
+from arx_x5_sim.tasks.push.task import SUCCESS_RADIUS_M, pair_distances_m, place, solved
 from arx_x5_sim.tasks.push.wandering import ActionNoise
 
 
@@ -23,23 +24,23 @@ def _run(env, expert, seed, noise=None, max_steps=150):
 
 @pytest.mark.parametrize("seed", VALIDATION_SEEDS[:8])
 def test_solves_clean_and_noisy(world, seed):
-    env = PushEnv(world)
+    env = CartesianEnv(world, place)
     for noise in (None, ActionNoise(np.random.default_rng(seed))):
         assert _run(env, Expert(), seed, noise) is not None
-        assert world.solved()
+        assert solved(world)
 
 
 @pytest.mark.parametrize("pair", [Pair(b, s) for b in range(2) for s in range(2)])
 def test_solves_the_pair_it_is_given(world, pair):
     expert = Expert(pair)
-    assert _run(PushEnv(world), expert, VALIDATION_SEEDS[0]) is not None
+    assert _run(CartesianEnv(world, place), expert, VALIDATION_SEEDS[0]) is not None
     assert expert.pair == pair
-    assert world.pair_solved(pair.block, pair.square)
+    assert pair_distances_m(world)[pair.block, pair.square] < SUCCESS_RADIUS_M
 
 
 def test_stands_still_when_finished(world):
     expert = Expert()
-    _run(PushEnv(world), expert, VALIDATION_SEEDS[1])
+    _run(CartesianEnv(world, place), expert, VALIDATION_SEEDS[1])
     np.testing.assert_allclose(expert.act(world).position[:2], world.eef_pose()[0][:2])
 
 

@@ -5,13 +5,14 @@ import queue
 
 import pytest
 
+from arx_x5_sim.tasks.push.task import place
 from arx_x5_sim.world.frame_loop import FrameLoop
 from arx_x5_sim.world.simulation import Simulation
 
 
 @pytest.fixture
 def simulation(model):
-    simulation = Simulation(model, seed=5)
+    simulation = Simulation(model, place, seed=5)
     simulation.start()
     yield simulation
     simulation.stop()

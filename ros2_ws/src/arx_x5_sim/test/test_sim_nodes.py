@@ -7,16 +7,20 @@ import time
 import numpy as np
 import pytest
 import rclpy
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_srvs.srv import Trigger
 
 from arx_x5_driver.node import ArxX5Driver
-from arx_x5_sim.camera_node import SimCamera
+from arx_x5_sim.camera_node import NO_ROS_TIME, SimCamera
+from arx_x5_sim.tasks.push.task import block_poses, place, square_positions
 from arx_x5_sim.world.camera import focal_length_px
 from arx_x5_sim.world.mujoco_arm import MujocoArm
 from arx_x5_sim.world.simulation import Simulation
@@ -58,6 +62,9 @@ class Client:
         self.wait_for(lambda: topic in self.newest)
         return self.newest[topic]
 
+    def listen(self, kind, topic, callback):
+        self._node.create_subscription(kind, topic, callback, 10)
+
     def call(self, kind, name, request):
         client = self._node.create_client(kind, name)
         assert client.wait_for_service(timeout_sec=20.0)
@@ -76,10 +83,44 @@ class Client:
 
 
 @pytest.fixture
+def unclocked(model):
+    """A camera whose time is that of /clock, and a client beside it."""
+    context = Context()
+    rclpy.init(context=context)
+    simulation = Simulation(model, place)
+    camera = SimCamera(simulation, context=context, parameter_overrides=[Parameter("use_sim_time", value=True)])
+    simulation.start()
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(camera)
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    client = Client(context)
+    yield client
+    client.close()
+    executor.shutdown()
+    thread.join()
+    camera.wind_down()
+    camera.destroy_node()
+    simulation.stop()
+    rclpy.shutdown(context=context)
+
+
+def test_before_ros_time_starts_nothing_is_published_and_a_warning_says_why(unclocked):
+    said = []
+    unclocked.listen(DiagnosticArray, "/diagnostics", lambda array: said.extend(s.message for s in array.status))
+    unclocked.wait_for(lambda: NO_ROS_TIME in said)
+    assert "camera/image_raw" not in unclocked.newest
+    unclocked.send("/clock", Clock(clock=Time(sec=100)))
+    unclocked.wait_for(lambda: "camera/image_raw" in unclocked.newest)
+    assert unclocked.newest["camera/image_raw"].header.stamp.sec == 99
+    unclocked.wait_for(lambda: said[-1] == "in real time")
+
+
+@pytest.fixture
 def client(model):
     context = Context()
     rclpy.init(context=context)
-    simulation = Simulation(model)
+    simulation = Simulation(model, place)
     camera = SimCamera(simulation, context=context, parameter_overrides=[Parameter("seed", value=SEED)])
     driver = ArxX5Driver(
         MujocoArm(simulation),
@@ -117,11 +158,11 @@ def test_what_the_simulation_publishes(model, client):
 
     assert (state.seed, state.solved, state.header.frame_id) == (SEED, False, "base_link")
     world = World(model)
-    world.reset(SEED)
+    world.reset(SEED, place)
     blocks = np.array([(b.position.x, b.position.y) for b in state.blocks])
     squares = np.array([(s.position.x, s.position.y) for s in state.squares])
-    np.testing.assert_allclose(blocks, world.block_poses()[:, :2], atol=1e-3)
-    np.testing.assert_allclose(squares, world.square_positions(), atol=1e-9)
+    np.testing.assert_allclose(blocks, block_poses(world)[:, :2], atol=1e-3)
+    np.testing.assert_allclose(squares, square_positions(world), atol=1e-9)
 
 
 def test_a_reset_needs_a_stopped_driver_and_leaves_the_arm_alone(model, client):
@@ -142,7 +183,7 @@ def test_a_reset_needs_a_stopped_driver_and_leaves_the_arm_alone(model, client):
     client.wait_for(lambda: client.newest["sim/world_state"].seed == 7)
 
     world = World(model)
-    world.reset(7)
+    world.reset(7, place)
     start = world.arm_reading().position
     client.newest_after_now("x5/joint_states")
     for _ in range(20):

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.system
 def start():
     processes = []
 
-    def start(*args, **environment):
+    def start(*args, python_options=(), **environment):
         process = subprocess.Popen(
-            [sys.executable, "-c", "from arx_x5_sim.main import main; main()", "--ros-args", *args],
+            [sys.executable, *python_options, "-c", "from arx_x5_sim.main import main; main()", "--ros-args", *args],
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -45,6 +45,18 @@ def test_a_signal_ends_it_soon(start, signum):
     assert process.returncode == 0
     assert "Traceback" not in rest
     assert time.monotonic() - begin_s < 5.0, "0.5 s where nothing else runs"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_is_still_importing_leaves_no_traceback(start, signum):
+    process = start(python_options=["-X", "importtime"])
+    for line in process.stdout:
+        if "numpy" in line:
+            break
+    process.send_signal(signum)
+    rest, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in rest
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from arx_x5_driver.arm import ArmCommand
+from arx_x5_sim.tasks.push.task import place
 from arx_x5_sim.world.mujoco_arm import MujocoArm
 from arx_x5_sim.world.simulation import CATCH_UP_S, Simulation
 from arx_x5_sim.world.world import World
@@ -15,7 +16,7 @@ from arx_x5_sim.world.world import World
 
 @pytest.fixture
 def simulation(model):
-    simulation = Simulation(model, seed=1)
+    simulation = Simulation(model, place, seed=1)
     simulation.start()
     yield simulation
     simulation.stop()
@@ -35,16 +36,16 @@ def wait_for(condition, timeout_s=10.0):
 
 def start_of(model, seed):
     world = World(model)
-    world.reset(seed)
+    world.reset(seed, place)
     return world.arm_reading().position
 
 
 def test_time_passes_as_it_does_outside(model, simulation):
     view = World(model)
-    begin_s = simulation.look(view)
+    begin_s = simulation.copy_to(view)
     begin_world_s, begin_lost_s = view.time_s, simulation.lost_s
     time.sleep(0.5)
-    end_s = simulation.look(view)
+    end_s = simulation.copy_to(view)
     assert 0.4 < end_s - begin_s < 0.7
     assert time.monotonic() - end_s < 0.2
     lost_s = simulation.lost_s - begin_lost_s
@@ -53,18 +54,17 @@ def test_time_passes_as_it_does_outside(model, simulation):
 
 def test_a_long_hiccup_is_not_caught_up_with(model, simulation):
     view = World(model)
-    simulation.look(view)
+    simulation.copy_to(view)
     begin_world_s, begin_s = view.time_s, time.monotonic()
-    with simulation._lock:
-        time.sleep(0.5)
+    simulation.change(lambda world: time.sleep(0.5))
     wait_for(lambda: simulation.lost_s > 0.0)
     assert simulation.lost_s > 0.3
-    simulation.look(view)
+    simulation.copy_to(view)
     outside_s = time.monotonic() - begin_s
     assert view.time_s - begin_world_s < outside_s - 0.5 + 2 * CATCH_UP_S + 0.1
 
 
-def test_resets_while_others_read_look_and_command(model, simulation, arm):
+def test_resets_while_others_read_copy_and_command(model, simulation, arm):
     stop, errors = threading.Event(), []
 
     def repeat(action):
@@ -79,7 +79,7 @@ def test_resets_while_others_read_look_and_command(model, simulation, arm):
     state = arm.read()
     actions = [
         lambda: arm.command(ArmCommand(state.position, np.zeros(6), 0.02)),
-        lambda: simulation.look(view),
+        lambda: simulation.copy_to(view),
         arm.read,
     ]
     threads = [threading.Thread(target=repeat, args=(action,)) for action in actions]
@@ -91,7 +91,7 @@ def test_resets_while_others_read_look_and_command(model, simulation, arm):
     for thread in threads:
         thread.join()
     assert errors == []
-    simulation.look(view)
+    simulation.copy_to(view)
     assert view.seed == 9
 
 

@@ -77,7 +77,8 @@ def test_parameter_file_of_another_form_is_refused_in_one_line(tmp_path, text, r
 
 
 @pytest.mark.parametrize(
-    "text", ["", "# nothing\n", "left: {arx_x5_driver: {ros__parameters: {dry_run: true}}}", "/**: {ros__parameters: {}}"]
+    "text",
+    ["", "# nothing\n", "left: {arx_x5_driver: {ros__parameters: {dry_run: true}}}", "/**: {ros__parameters: {}}"],
 )
 def test_parameter_file_of_any_form_that_ros_reads_is_taken(tmp_path, text):
     path = tmp_path / "mine.yaml"

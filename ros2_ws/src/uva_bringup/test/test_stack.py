@@ -56,13 +56,19 @@ def test_robots_differ_in_what_drives_the_arm(model):
     assert x5.parameters["arx_x5_driver"] == {
         "autostart": True,
         "arm_model": "L5",
-        "guard": "off",
-        "dry_run": False,
         "arm": "sdk",
         "can_interface": "can3",
     }
     loopback = described(robot="loopback")["arx_x5_driver"]
     assert loopback.parameters["arx_x5_driver"]["arm"] == "loopback"
+
+
+def test_options_that_were_not_given_leave_a_parameter_file_alone(model):
+    quiet = described(robot="x5", model=str(model))["arx_x5_driver"].parameters["arx_x5_driver"]
+    assert not {"dry_run", "guard"} & quiet.keys()
+    asked = described(robot="x5", model=str(model), dry_run="true", guard="hold")["arx_x5_driver"]
+    assert asked.parameters["arx_x5_driver"]["dry_run"] is True
+    assert asked.parameters["arx_x5_driver"]["guard"] == "hold"
 
 
 def test_model_is_the_shipped_one_unless_chosen(model, monkeypatch):

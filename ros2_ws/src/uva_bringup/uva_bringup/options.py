@@ -116,9 +116,13 @@ def _convert(name: str, text: str, kind: type) -> Any:
 
 
 def _check_readable(option: str, path: str) -> None:
-    if not Path(path).exists():
+    try:
+        exists, is_file = Path(path).exists(), Path(path).is_file()
+    except OSError as error:  # a name that is too long, or a folder that may not be entered
+        raise OptionError(f"{option}:={path[:80]} cannot be read: {error.strerror}") from None
+    if not exists:
         raise OptionError(f"{option}:={path}: no such file")
-    if not Path(path).is_file():
+    if not is_file:
         raise OptionError(f"{option}:={path} is not a file")
     if not os.access(path, os.R_OK):
         raise OptionError(f"{option}:={path} cannot be read: check its permissions")

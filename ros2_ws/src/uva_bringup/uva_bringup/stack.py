@@ -115,7 +115,13 @@ def _sim(options: StackOptions, share: Path) -> NodeSpec:
 
 
 def _driver_values(options: StackOptions) -> dict[str, ParameterValue]:
-    return {"autostart": options.autostart, "arm_model": options.arm_model, "guard": options.guard}
+    values: dict[str, ParameterValue] = {"autostart": options.autostart, "arm_model": options.arm_model}
+    # Only what was asked for: a default would undo the safer setting of a parameter file.
+    if options.guard != "off":
+        values["guard"] = options.guard
+    if options.dry_run:
+        values["dry_run"] = True
+    return values
 
 
 def _sdk_driver(options: StackOptions, share: Path) -> NodeSpec:
@@ -133,7 +139,7 @@ def _driver(options: StackOptions, share: Path, parameters: dict[str, ParameterV
         name=DRIVER,
         namespace=options.namespace,
         parameter_files=_files(options, share, "driver.yaml"),
-        parameters={DRIVER: {**_driver_values(options), "dry_run": options.dry_run, **parameters}},
+        parameters={DRIVER: {**_driver_values(options), **parameters}},
         log_level=options.log_level,
     )
 

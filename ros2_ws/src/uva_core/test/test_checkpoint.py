@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import pickle
 import re
 
@@ -9,6 +10,7 @@ from safetensors.torch import save_file
 from uva_core.checkpoint import safetensors_file as checkpoint
 from uva_core.checkpoint.safetensors_file import CheckpointError
 from uva_core.policy.policy import UvaPolicy
+from uva_core.serialization import to_dict
 
 
 def test_a_policy_comes_back_as_it_was_saved(tmp_path, tiny_policy, observation):
@@ -75,10 +77,13 @@ def test_a_file_without_our_configuration_is_refused(tmp_path):
     ("config", "text"),
     [
         ("{", "no readable configuration"),
-        ("[]", "UvaConfig must be a mapping"),
+        ("[]", "no readable configuration: it must be a mapping, got []"),
+        ("[" * 100_000, "no readable configuration: maximum recursion depth"),
+        ('{"model": ' + "9" * 5000 + "}", "no readable configuration: Exceeds the limit"),
+        (" " * 1_000_001, "a configuration of 1000001 characters"),
         ('{"model": 3}', "ModelConfig must be a mapping, got 3"),
-        ('{"model": {"heads": 0}}', "heads must be a positive number, got 0"),
-        ('{"model": {"width": "wide"}}', "width must be a positive number, got 'wide'"),
+        ('{"model": {"heads": 0}}', "heads is 0; choose 1 to 65536"),
+        ('{"model": {"width": "wide"}}', "width must be a whole number, got 'wide'"),
         ('{"observation": {"resize": "cubic"}}', "unknown resize mode 'cubic'"),
         ('{"observation": {"smooth_actions": 2}}', "smooth_actions 2 is even"),
         ('{"observation": {"frame_offsets": [-4, -8, -2, 0]}}', "do not ascend"),
@@ -101,3 +106,49 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, tiny_policy):
     checkpoint.save(path, tensors, config)
     with pytest.raises(CheckpointError, match="NaN or infinity in 1 tensors .model.fuse.bias"):
         UvaPolicy.load(path)
+
+
+def test_integers_in_the_place_of_weights_are_refused(tmp_path, tiny_policy):
+    path = tmp_path / "policy.safetensors"
+    tensors = tiny_policy.state_dict() | {"model.fuse.bias": torch.ones(32, dtype=torch.int64)}
+    checkpoint.save(path, tensors, to_dict(tiny_policy.config))
+    with pytest.raises(CheckpointError, match=r"1 of another type .model.fuse.bias torch.int64"):
+        UvaPolicy.load(path)
+
+
+def test_a_network_that_the_file_does_not_hold_takes_no_memory(tmp_path):
+    """It would be of 12 TB."""
+    path = tmp_path / "policy.safetensors"
+    config = {"model": {"width": 65_536, "heads": 64, "encoder_depth": 128, "decoder_depth": 128}}
+    checkpoint.save(path, {"x": torch.zeros(1)}, config)
+    with pytest.raises(CheckpointError, match="does not fit its configuration: .* missing"):
+        UvaPolicy.load(path)
+
+
+def test_a_folder_or_a_pipe_is_no_checkpoint(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # to open it would wait for a writer
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(CheckpointError, match="is no regular file"):
+            UvaPolicy.load(path)
+
+
+def test_an_interrupted_save_leaves_the_old_file(tmp_path, tiny_policy, monkeypatch):
+    def interrupted(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    path = tmp_path / "policy.safetensors"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(checkpoint, "save_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tiny_policy.save(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_text_of_a_file_is_escaped_and_cut_in_errors(tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "x", metadata={"format": "\x1b[2Kall is well\n" + "x" * 10_000})
+    with pytest.raises(CheckpointError, match=r"its format: \\x1b\[2Kall is well\\n") as error:
+        UvaPolicy.load(tmp_path / "x")
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 2100

@@ -38,3 +38,19 @@ def test_absolute_actions_are_scaled_in_position_only():
     y = normalizer.normalize(data)
     assert y[:, :3].abs().max().item() == pytest.approx(1.0, abs=1e-6)
     assert torch.equal(y[:, 3:], data[:, 3:])
+
+
+def test_mean_and_deviation_map_to_zero_and_one_and_constants_are_only_shifted():
+    data = torch.cat([3 + 2 * torch.randn(500, 1, generator=torch.Generator().manual_seed(0)), torch.ones(500, 1)], 1)
+    normalizer = LinearNormalizer.fit_gaussian(data)
+    y = normalizer.normalize(data)
+    assert y[:, 0].mean().item() == pytest.approx(0, abs=1e-5)
+    assert y[:, 0].std().item() == pytest.approx(1, abs=1e-5)
+    assert (y[:, 1] == 0).all()
+    torch.testing.assert_close(normalizer.unnormalize(y), data)
+
+
+def test_a_given_range_is_mapped_to_minus_one_and_one():
+    normalizer = LinearNormalizer.of_range(torch.tensor([0.0, 5.0]), torch.tensor([10.0, 5.0]))
+    assert normalizer.normalize(torch.tensor([[0.0, 5.0], [10.0, 5.0]])).tolist() == [[-1, 0], [1, 0]]
+    assert normalizer.statistics.mean.tolist() == [5, 5]

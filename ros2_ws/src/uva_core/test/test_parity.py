@@ -3,12 +3,18 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
+from uva_core.modes import MaskMode
 from uva_core.official.parity import __main__ as command
+from uva_core.official.parity import losses
+from uva_core.official.parity.case import Case
+from uva_core.official.parity.network import NetworkCase, RecordedMode
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -61,3 +67,32 @@ def test_a_folder_without_cases_is_refused_in_one_line(tmp_path, capsys):
         command.main([str(tmp_path)])
     assert stop.value.code == 2
     assert f"no case.json in {tmp_path}" in capsys.readouterr().err
+
+
+@torch.no_grad()
+def test_past_actions_that_are_not_given_are_a_case_of_their_own(tmp_path):
+    network = NetworkCase(Case(FOLDER / "D_libero10"))
+    inputs = network.inputs(RecordedMode(MaskMode.POLICY))
+    hidden = torch.ones(inputs.past_actions.shape[:2], dtype=torch.bool)
+    expected = network.probe(network.model(replace(inputs, past_actions_missing=hidden)))
+
+    shutil.copytree(FOLDER / "D_libero10", tmp_path / "D")
+    name = "policy_model_no_history/z_probe"
+    tensors = load_file(tmp_path / "D" / "tensors.safetensors") | {name: expected.contiguous()}
+    save_file(tensors, tmp_path / "D" / "tensors.safetensors")
+    case = json.loads((tmp_path / "D" / "case.json").read_text())
+    case["outputs"] = [name]
+    (tmp_path / "D" / "case.json").write_text(json.dumps(case))
+    (row,) = command.run(tmp_path / "D")
+    assert (row.output, row.problem) == (name, "")
+    assert not torch.equal(expected, tensors["policy_model/z_probe"])
+
+
+def test_the_losses_of_the_cameras_add_up_to_that_of_video():
+    case = Case(FOLDER / "C_toolhang")
+    found = dict(losses.results(NetworkCase(case)))
+    for mode in ("video_model", "full_dynamic_model"):
+        parts = [found[f"train/{mode}/{camera}_head_loss"] for camera in ("video", "wrist")]
+        assert all(part > 0 for part in parts)
+        torch.testing.assert_close(sum(parts), case[f"train/{mode}/video_loss"], atol=1e-5, rtol=0)
+    assert found["train/policy_model/video_head_loss"] == 0

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-import uva_core.policy
 from uva_core.actions import ActionSequence
 from uva_core.diffusion.config import SAMPLERS
 from uva_core.modes import MaskMode
@@ -54,18 +53,17 @@ def test_an_impossible_number_of_iterations_is_refused(tiny_policy, observation)
 
 
 @pytest.mark.parametrize(("temperature", "noisy"), [(0.0, False), (0.95, True)])
-def test_without_temperature_no_noise_is_added(tiny_policy, observation, monkeypatch, temperature, noisy):
-    given = []
-    original = uva_core.policy.sample_sequence
+def test_without_temperature_no_noise_is_added(tiny_policy, observation, temperature, noisy):
+    drawn = []
 
-    def spy(head, z, scheduler, noise, temperature):
-        given.append(noise.steps is not None)
-        return original(head, z, scheduler, noise, temperature)
+    class Watched(Noise):
+        def rows(self, length, channels, steps):
+            drawn.append(steps > 0)
+            return super().rows(length, channels, steps)
 
-    monkeypatch.setattr(uva_core.policy, "sample_sequence", spy)
     sampling = replace(tiny_policy.config.sampling, action_steps=4, action_temperature=temperature)
-    tiny_policy.predict_actions([observation], [0], sampling)
-    assert given == [noisy]
+    tiny_policy.predict_actions([observation], Watched([0]), sampling)
+    assert drawn == [noisy]
 
 
 def test_the_latent_depends_on_the_robot_state(tiny_policy, observation):
@@ -96,6 +94,46 @@ def test_forward_dynamics_looks_different_for_different_actions_and_alike_for_eq
     assert np.abs(alone.frames.astype(int) - second.frames).max() <= 1
 
 
+def test_scored_frames_alone_are_those_of_the_whole_prediction(tiny_policy, observation):
+    (chunk,) = tiny_policy.predict_actions([observation], [0])
+    for iterations in (1, 3):
+        (whole,) = tiny_policy.predict_forward(observation, [chunk], [4], iterations=iterations)
+        (scored,) = tiny_policy.predict_forward(observation, [chunk], [4], iterations=iterations, frames=[3, 1])
+        assert np.abs(scored.frames.astype(int) - whole.frames[[1, 3]]).max() <= 1
+        np.testing.assert_array_equal(scored.time_from_observation_s, whole.time_from_observation_s[[1, 3]])
+    with pytest.raises(ValueError, match=r"frames \[4\]; choose some of 0 to 3"):
+        tiny_policy.predict_forward(observation, [chunk], [4], frames=[4])
+    with pytest.raises(ValueError, match=r"frames \[3, 3\]; choose some of 0 to 3, each once"):
+        tiny_policy.predict_forward(observation, [chunk], [4], frames=[3, 3])
+
+
+def test_scored_frames_alone_are_sampled_and_decoded(tiny_policy, observation, monkeypatch):
+    rows, decoded = [], []
+    net, decode = tiny_policy.model.video_head.net.forward, tiny_policy.tokenizer.decode
+    monkeypatch.setattr(
+        tiny_policy.model.video_head.net, "forward", lambda x, t, c: rows.append(len(x)) or net(x, t, c)
+    )
+    monkeypatch.setattr(tiny_policy.tokenizer, "decode", lambda x: decoded.append(len(x)) or decode(x))
+    candidates = tiny_policy.predict_actions([observation] * 2, [0, 1])
+    tiny_policy.predict_forward(observation, candidates, [4, 4], frames=[3])
+    assert set(rows) == {2 * tiny_policy.config.model.tokens_per_frame}
+    assert decoded == [2]
+
+
+def test_a_history_that_candidates_share_is_tokenized_once(tiny_policy, observation, monkeypatch):
+    encoded = []
+    moments = tiny_policy.tokenizer.moments
+    monkeypatch.setattr(tiny_policy.tokenizer, "moments", lambda x: encoded.append(len(x)) or moments(x))
+    shared = tiny_policy.predict_joint([observation] * 3, [1, 2, 3])
+    assert encoded == [4]
+    apart = tiny_policy.predict_joint(
+        [replace(observation, frames=observation.frames.clone()) for _ in range(3)], [1, 2, 3]
+    )
+    assert encoded[1:] == [12]
+    for one, other in zip(shared, apart, strict=True):
+        np.testing.assert_allclose(one.actions.vectors, other.actions.vectors, atol=1e-5)
+
+
 def test_inverse_dynamics_sees_the_future_frames_and_not_the_history(tiny_policy, observation, other_observation):
     blind = replace(observation, frames=other_observation.frames)
     kwargs = {"futures": [other_observation.frames], "seeds": [1]}
@@ -119,7 +157,7 @@ def test_a_joint_prediction_has_the_frames_of_the_video_model(tiny_policy, obser
     # Same noise, same function: only the loss in training differs between the two modes.
     assert np.abs(joint.video.frames.astype(int) - video.frames).max() <= 1
     assert joint.actions.poses.shape == (16, 4, 4)
-    assert set(joint.actions.stage_s) == {"tokenizer", "video", "action_head"}
+    assert set(joint.stage_s) == {"tokenizer", "video", "action_head", "decoder"}
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

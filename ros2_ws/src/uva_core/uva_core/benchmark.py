@@ -31,7 +31,7 @@ from uva_core.policy.policy import UvaPolicy
 from uva_core.serialization import from_dict
 
 Job = Callable[[int], dict[str, float]]
-"""Runs one prediction with this seed and returns seconds by stage."""
+"""Run one prediction with this seed, and return seconds by stage."""
 
 
 def jobs(policy: UvaPolicy, sampling: SamplingConfig) -> dict[MaskMode, Job]:
@@ -42,12 +42,10 @@ def jobs(policy: UvaPolicy, sampling: SamplingConfig) -> dict[MaskMode, Job]:
     (chunk,) = policy.predict_actions([observation], [0], replace(sampling, action_steps=2))
 
     def video(seed: int) -> dict[str, float]:
-        policy.predict_video([observation], [seed], sampling)
-        return {}
+        return policy.predict_video([observation], [seed], sampling)[0].stage_s
 
     def forward(seed: int) -> dict[str, float]:
-        policy.predict_forward(observation, [chunk], [seed], sampling)
-        return {}
+        return policy.predict_forward(observation, [chunk], [seed], sampling)[0].stage_s
 
     return {
         MaskMode.POLICY: lambda seed: policy.predict_actions([observation], [seed], sampling)[0].stage_s,
@@ -56,7 +54,7 @@ def jobs(policy: UvaPolicy, sampling: SamplingConfig) -> dict[MaskMode, Job]:
         MaskMode.INVERSE_DYNAMICS: lambda seed: (
             policy.predict_inverse([observation], frames, [seed], sampling, wrist)[0].stage_s
         ),
-        MaskMode.POLICY_PLANNER: lambda seed: policy.predict_joint([observation], [seed], sampling)[0].actions.stage_s,
+        MaskMode.POLICY_PLANNER: lambda seed: policy.predict_joint([observation], [seed], sampling)[0].stage_s,
     }
 
 

@@ -45,6 +45,9 @@ class UvaConfig:
         state_dim = {"relative_pose": RELATIVE_STATE_DIM, "absolute_pose": POSE_DIM}.get(o.state_space)
         if m.proprioception_dim and state_dim and m.proprioception_dim != state_dim:
             raise ValueError(f"a robot state of '{o.state_space}' has {state_dim} numbers, not {m.proprioception_dim}")
+        steps = max(self.sampling.action_steps, self.sampling.video_steps)
+        if steps > m.train_timesteps:
+            raise ValueError(f"sampling takes {steps} steps, the model was trained with {m.train_timesteps} timesteps")
         unknown = sorted(set(self.trained_modes) - {mode.value for mode in MaskMode})
         if unknown:
             raise ValueError(f"unknown trained_modes: {', '.join(unknown)}")

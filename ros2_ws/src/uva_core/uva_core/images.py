@@ -12,6 +12,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from uva_core.devices import to_host
+
+RESIZE_MODES = ("bilinear", "area")
+
 
 def prepare(images: NDArray[np.uint8] | Tensor, size: int, resize: str) -> Tensor:
     """RGB images -> tokenizer input.
@@ -27,7 +31,8 @@ def prepare(images: NDArray[np.uint8] | Tensor, size: int, resize: str) -> Tenso
     Raises:
         ValueError: another dtype, shape or resize mode, or no pixels.
     """
-    images = torch.as_tensor(images)
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(np.ascontiguousarray(images))  # torch knows no views that run backwards
     height, width = _checked_size(images)
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -92,7 +97,4 @@ def cover(images: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 def to_uint8(x: Tensor) -> NDArray[np.uint8]:
     """Tokenizer output (..., 3, S, S) in [-1, 1] -> (..., S, S, 3) uint8 RGB."""
     pixels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return np.asarray(pixels.movedim(-3, -1).cpu().numpy())
-
-
-RESIZE_MODES = ("bilinear", "area")
+    return to_host(pixels.movedim(-3, -1))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float64]
+POSE_DIM = 10  # position 3, rotation 6, gripper width 1
 REPRESENTATIONS = ("abs", "rel", "relative", "delta")  # how poses can be written against a base pose, see `express`
 
 
@@ -174,7 +175,7 @@ def interpolate(start: Array, end: Array, fraction: float) -> Array:
 
 
 def smooth(chunk: Array, window: int) -> Array:
-    """Moving average over the steps of a chunk (T, D), ends repeated; `window` odd, 1 changes nothing.
+    """Average each step of a chunk (T, D) with its neighbours, ends repeated; `window` odd, 1 changes nothing.
 
     Raises:
         ValueError: an even window.
@@ -184,6 +185,3 @@ def smooth(chunk: Array, window: int) -> Array:
     half = window // 2
     padded = np.concatenate([chunk[:1].repeat(half, 0), chunk, chunk[-1:].repeat(half, 0)])
     return np.stack([padded[i : i + len(chunk)] for i in range(window)]).mean(axis=0)
-
-
-POSE_DIM = 10  # position 3, rotation 6, gripper width 1

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Experiments whose numbers are published. Imports any package; nothing imports this one."""

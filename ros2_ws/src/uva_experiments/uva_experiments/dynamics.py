@@ -12,7 +12,6 @@ Inverse dynamics is given the frames that followed, and its EEF positions are co
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -23,21 +22,23 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from arx_x5_sim.collection.collect import env_and_camera
 from arx_x5_sim.collection.episodes import Episode, Kind, record
-from arx_x5_sim.tasks.cartesian_env import RATE_HZ, PushEnv
+from arx_x5_sim.collection.options import parse_seeds
+from arx_x5_sim.tasks.cartesian_env import RATE_HZ
 from arx_x5_sim.tasks.push.block_readout import BlockReadout
-from arx_x5_sim.world.camera import Camera, RenderingUnavailableError
-from arx_x5_sim.world.scene import build_model
-from arx_x5_sim.world.world import World
+from arx_x5_sim.world.camera import RenderingUnavailableError
 from uva_core import images, poses
 from uva_core.actions import ActionSequence
 from uva_core.checkpoint.safetensors_file import CheckpointError
 from uva_core.observation.observation import Observation
+from uva_core.observation.replay import Moment, Stream, replay
 from uva_core.policy.policy import UvaPolicy
-from uva_experiments.pushing import parse_seeds
+from uva_experiments.report import write_results
 
 STRIDE_STEPS = 8  # between two windows of an episode
 MOVED_M = 0.02  # blocks that move less tell little about a prediction
+IMAGE_SIZE_PX = 128
 
 Array = NDArray[np.float64]
 
@@ -63,22 +64,32 @@ class Window:
 def cut(episode: Episode, policy: UvaPolicy) -> Iterator[Window]:
     """Replay an episode through the model's own observation buffer and yield its windows."""
     a = episode.arrays
-    ahead = np.round(policy.frame_times_s * RATE_HZ).astype(int)
-    commanded = np.round(policy.action_times_s * RATE_HZ).astype(int) - 1  # row t holds what is to be reached at t + 1
-    buffer = policy.make_buffer(pad_start=True)
+    stamps_s = np.arange(len(a["action"])) / RATE_HZ
     pose = poses.matrix_from_rotation_vector(a["robot0_eef_pos"], a["robot0_eef_rot_axis_angle"])
     target = poses.matrix_from_rotation_vector(a["action"][:, :3], a["action"][:, 3:6])
-    for t in range(len(pose) - max(*ahead, *commanded)):
-        buffer.add_pose(t / RATE_HZ, pose[t], float(a["robot0_gripper_width"][t, 0]))
-        buffer.add_image(t / RATE_HZ, a["camera0_rgb"][t])
-        if t % STRIDE_STEPS == 0:
-            yield Window(
-                observation=buffer.sample(),
-                actions=ActionSequence.from_poses(target[t + commanded], a["action"][t + commanded, 6]),
-                future=a["camera0_rgb"][t + ahead],
-                blocks_before=a["block_pose"][t, :, :2],
-                blocks_after=a["block_pose"][t + ahead[-1], :, :2],
-            )
+    blocks = Stream(stamps_s, list(a["block_pose"][:, :, :2]))
+    moments = replay(
+        policy.make_buffer(pad_start=True),
+        Stream(stamps_s, list(a["camera0_rgb"])),
+        Stream(stamps_s, list(zip(pose, a["robot0_gripper_width"][:, 0].astype(float), strict=True))),
+        stamps_s[::STRIDE_STEPS],
+        frame_times_s=policy.frame_times_s,
+        action_times_s=policy.action_times_s,
+        tolerance_s=0.5 / RATE_HZ,
+        # Row t holds what is to be reached at t + 1.
+        targets=Stream(stamps_s + 1 / RATE_HZ, list(zip(target, a["action"][:, 6].astype(float), strict=True))),
+    )
+    for moment in moments:
+        if not _complete(moment, policy):
+            return
+        seen_s = np.array([moment.observation.stamp_s, moment.frames.stamps_s[-1]])
+        before, after = blocks.nearest(seen_s, tolerance_s=0.5 / RATE_HZ).values
+        yield Window(moment.observation, moment.action_sequence, np.stack(moment.frames.values), before, after)
+
+
+def _complete(moment: Moment, policy: UvaPolicy) -> bool:
+    wanted = len(policy.frame_times_s), len(policy.action_times_s)
+    return (len(moment.frames.values), len(moment.actions.values)) == wanted
 
 
 def moved_to(actions: ActionSequence, source: Observation, goal: Observation) -> ActionSequence:
@@ -88,7 +99,7 @@ def moved_to(actions: ActionSequence, source: Observation, goal: Observation) ->
 
 
 def forward_errors(policy: UvaPolicy, windows: list[Window], readout: BlockReadout) -> dict[str, dict[str, float]]:
-    """Errors in the last frame's blocks, of those that moved, by what the prediction was made from."""
+    """Return the errors in the last frame's blocks, of those that moved, by what the prediction was made from."""
     last: dict[str, list[NDArray[np.uint8]]] = {"own actions": [], "another window's actions": [], "no actions": []}
     for i, window in enumerate(tqdm(windows, desc="forward", unit="window")):
         o, other = window.observation, windows[i - len(windows) // 2]
@@ -113,7 +124,7 @@ def forward_errors(policy: UvaPolicy, windows: list[Window], readout: BlockReado
 
 
 def inverse_errors(policy: UvaPolicy, windows: list[Window]) -> dict[str, float]:
-    """Mean distance of estimated from commanded EEF positions, beside that of a robot that stands still."""
+    """Return the mean distance of estimated from commanded EEF positions, beside that of a robot that stands still."""
     size, resize = policy.config.tokenizer.image_size, policy.config.observation.resize
     errors, still = [], []
     for i, window in enumerate(tqdm(windows, desc="inverse", unit="window")):
@@ -130,11 +141,17 @@ def inverse_errors(policy: UvaPolicy, windows: list[Window]) -> dict[str, float]
 
 
 def measure(policy: UvaPolicy, seeds: range) -> dict[str, Any]:
-    """Record episodes of each kind and return the errors on them."""
-    model = build_model()
-    camera, env = Camera(model), PushEnv(World(model))
+    """Record episodes of each kind and return the errors on them.
+
+    Raises:
+        FileNotFoundError: the SDK, whose URDF the world is built from, is not installed.
+        RenderingUnavailableError: no images can be made on this machine.
+    """
+    env, camera = env_and_camera(IMAGE_SIZE_PX)
     size, resize = policy.config.tokenizer.image_size, policy.config.observation.resize
-    readout = BlockReadout.calibrate(model, camera, lambda x: images.to_uint8(images.prepare(x, size, resize)))
+    readout = BlockReadout.calibrate(
+        env.world.model, camera, lambda x: images.to_uint8(images.prepare(x, size, resize))
+    )
     results: dict[str, Any] = {}
     for kind in (Kind.DEMONSTRATION, Kind.PLAY):
         episodes = (record(kind, seed, env, camera) for seed in tqdm(seeds, desc=f"recording {kind.value}"))
@@ -168,16 +185,15 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("models/uva_tiny.safetensors"), help="checkpoint")
-    parser.add_argument("--seeds", type=parse_seeds, default="10000:30", help="first:count (default 10000:30)")
+    parser.add_argument("--seeds", type=parse_seeds, default="10000:30", help="first:count (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("out/eval"), help="folder of dynamics.json")
     args = parser.parse_args()
     try:
         results = measure(UvaPolicy.load(args.model), args.seeds)
-    except (CheckpointError, RenderingUnavailableError, ValueError) as error:
+    except (CheckpointError, FileNotFoundError, RenderingUnavailableError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "dynamics.json"
-    path.write_text(json.dumps(results, indent=2) + "\n")
+    write_results(path, results, {"model": str(args.model), "seeds": [args.seeds.start, args.seeds.stop]})
     print(f"\n{table(results)}\nwrote {path}")
 
 

@@ -4,20 +4,16 @@
     python -m uva_experiments.pushing --seeds 20000:100
     python -m uva_experiments.pushing --model runs/uva_tiny/policy.safetensors --seeds 10000:50 --execute 2
 
-All environments run in lock-step, so the network is asked for all of them at once. A chunk takes effect one step
+All environments run in lock-step, so that the network predicts for all of them at once. A chunk takes effect one step
 (0.1 s) after the observation it was made from, as in the running stack.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime, timezone
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +22,21 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from tqdm import tqdm
 
-from arx_x5_sim.tasks.cartesian_env import Action, Observation, PushEnv, rollout
+from arx_x5_sim.collection.options import count, natural, parse_seeds
+from arx_x5_sim.tasks.cartesian_env import RATE_HZ, Action, CartesianEnv, Observation, rollout
 from arx_x5_sim.tasks.push.block_readout import BlockReadout
 from arx_x5_sim.tasks.push.expert import Expert
+from arx_x5_sim.tasks.push.scene import build_push_model
+from arx_x5_sim.tasks.push.task import block_poses, pair_distances_m, place, solved
 from arx_x5_sim.tasks.push.wandering import RandomPolicy
 from arx_x5_sim.world.camera import Camera, RenderingUnavailableError
-from arx_x5_sim.world.scene import build_model
 from arx_x5_sim.world.world import World
 from uva_core import images
 from uva_core.checkpoint.safetensors_file import CheckpointError
 from uva_core.diffusion.config import SamplingConfig
 from uva_core.policy.policy import UvaPolicy
-from uva_experiments.uva_actor import UvaActor
+from uva_experiments.report import write_results
+from uva_experiments.uva_actor import EXECUTE_STEPS, UvaActor
 
 MAX_STEPS = 150
 TOKENIZER_FRAMES = 1500
@@ -47,27 +46,27 @@ Act = Callable[[list[Observation]], list[Action]]
 
 def success(steps: NDArray[np.int64]) -> dict[str, Any]:
     """Summarize roll-outs: share solved with its 95 % Wilson interval, and the mean time of the solved."""
-    solved = int((steps >= 0).sum())
-    interval = binomtest(solved, len(steps)).proportion_ci(method="wilson")
+    successes = int((steps >= 0).sum())
+    interval = binomtest(successes, len(steps)).proportion_ci(method="wilson")
     return {
         "episodes": len(steps),
-        "solved": solved,
-        "success": solved / len(steps),
+        "solved": successes,
+        "success": successes / len(steps),
         "interval_95": [round(interval.low, 4), round(interval.high, 4)],
-        "mean_seconds": round(float(steps[steps >= 0].mean()) / 10, 2) if solved else None,
+        "mean_seconds": round(float(steps[steps >= 0].mean()) / RATE_HZ, 2) if successes else None,
     }
 
 
-def failures(seeds: range, steps: NDArray[np.int64], envs: list[PushEnv]) -> dict[str, float]:
+def failures(seeds: range, steps: NDArray[np.int64], envs: list[CartesianEnv]) -> dict[str, float]:
     """Return how far [cm] the nearest block was from a square in the end, for each seed that was not solved."""
     return {
-        str(seed): round(100 * float(env.world.pair_distances_m().min()), 1)
+        str(seed): round(100 * float(pair_distances_m(env.world).min()), 1)
         for seed, step, env in zip(seeds, steps, envs, strict=True)
         if step < 0
     }
 
 
-def run(name: str, seeds: range, act: Act, envs: list[PushEnv], camera: Camera | None) -> NDArray[np.int64]:
+def run(name: str, seeds: range, act: Act, envs: list[CartesianEnv], camera: Camera | None) -> NDArray[np.int64]:
     """Roll out one policy over all seeds with a progress bar."""
     for env, seed in zip(envs, seeds, strict=True):
         env.reset(seed)
@@ -77,11 +76,11 @@ def run(name: str, seeds: range, act: Act, envs: list[PushEnv], camera: Camera |
             bar.update()
             return act(observations)
 
-        return rollout(envs, counted, MAX_STEPS, camera)
+        return rollout(envs, counted, MAX_STEPS, solved, camera)
 
 
-def tokenizer_error(policy: UvaPolicy, camera: Camera, envs: list[PushEnv], seeds: range) -> dict[str, float]:
-    """Error of the blocks' positions read from reconstructed frames of expert pushes, against the truth."""
+def tokenizer_error(policy: UvaPolicy, camera: Camera, envs: list[CartesianEnv], seeds: range) -> dict[str, float]:
+    """Measure the error of the blocks' positions read from reconstructed frames of expert pushes, against the truth."""
     size, resize = policy.config.tokenizer.image_size, policy.config.observation.resize
 
     def resized(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -95,7 +94,7 @@ def tokenizer_error(policy: UvaPolicy, camera: Camera, envs: list[PushEnv], seed
         expert = Expert()
         for _ in range(60):
             frames.append(camera.render(env.world))
-            truth.append(env.world.block_poses()[:, :2])
+            truth.append(block_poses(env.world)[:, :2])
             bar.update()
             action = expert.act(env.world)
             env.step(action.position, action.quaternion, action.gripper_width)
@@ -115,16 +114,35 @@ def tokenizer_error(policy: UvaPolicy, camera: Camera, envs: list[PushEnv], seed
 
 
 def measure(
-    policy: UvaPolicy, sampling: SamplingConfig, camera: Camera, envs: list[PushEnv], args: argparse.Namespace
+    policy: UvaPolicy,
+    seeds: range,
+    *,
+    execute: int = EXECUTE_STEPS,
+    latency_steps: int = 1,
+    sampling: SamplingConfig | None = None,
+    baselines: bool = True,
 ) -> dict[str, Any]:
-    """Run everything that `args` asks for."""
-    seeds: range = args.seeds
-    actor = UvaActor(policy, seeds, execute=args.execute, latency_steps=args.latency_steps, sampling=sampling)
-    started = time.monotonic()
+    """Roll out a policy, and measure what it is compared with.
+
+    Args:
+        policy: the model.
+        seeds: of the scenes.
+        execute: steps between two plans.
+        latency_steps: steps until a chunk takes effect.
+        sampling: None: the checkpoint's.
+        baselines: whether to run expert and random motion and to measure the tokenizer, too.
+
+    Raises:
+        FileNotFoundError: the SDK, whose URDF the world is built from, is not installed.
+        RenderingUnavailableError: no images can be made on this machine.
+    """
+    model = build_push_model()
+    camera = Camera(model)
+    envs = [CartesianEnv(World(model), place) for _ in seeds]
+    actor = UvaActor(policy, seeds, execute=execute, latency_steps=latency_steps, sampling=sampling)
     steps = run("policy", seeds, actor, envs, camera)
-    results: dict[str, Any] = {"policy": success(steps)}
-    results["policy"]["failures"] = failures(seeds, steps, envs)
-    if not args.policy_only:
+    results: dict[str, Any] = {"policy": {**success(steps), "failures": failures(seeds, steps, envs)}}
+    if baselines:
         experts = [Expert() for _ in envs]
 
         def expert(_: list[Observation]) -> list[Action]:
@@ -133,17 +151,7 @@ def measure(
         results["expert"] = success(run("expert", seeds, expert, envs, None))
         results["random"] = success(run("random", seeds, RandomPolicy(seeds), envs, None))
         results["tokenizer"] = tokenizer_error(policy, camera, envs, seeds)
-    results["setup"] = {
-        "model": str(args.model),
-        "seeds": [seeds.start, seeds.stop],
-        "max_steps": MAX_STEPS,
-        "execute": args.execute,
-        "latency_steps": args.latency_steps,
-        "sampling": vars(sampling),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "wall_seconds": round(time.monotonic() - started, 1),
-    }
+    camera.close()
     return results
 
 
@@ -169,48 +177,54 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def parse_seeds(text: str) -> range:
-    """Parse `first:count`."""
-    first, _, count = text.partition(":")
-    if not (first.isdigit() and count.isdigit() and int(count) > 0):
-        raise argparse.ArgumentTypeError(f"'{text}': expected first:count, such as 20000:100")
-    return range(int(first), int(first) + int(count))
-
-
-def positive(text: str) -> int:
-    """Parse a number of at least 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}': expected a number of at least 1")
-    return int(text)
-
-
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("models/uva_tiny.safetensors"), help="checkpoint")
-    parser.add_argument("--seeds", type=parse_seeds, default="20000:100", help="first:count (default 20000:100, test)")
     parser.add_argument(
-        "--execute", type=positive, default=2, help="steps between two plans (default 2, as the node at 5 Hz)"
+        "--seeds", type=parse_seeds, default="20000:100", help="first:count (default %(default)s, test)"
     )
-    parser.add_argument("--latency-steps", type=int, default=1, help="steps until a chunk takes effect (default 1)")
+    parser.add_argument(
+        "--execute",
+        type=natural,
+        default=EXECUTE_STEPS,
+        help="steps between two plans (default %(default)s, as the node at 5 Hz)",
+    )
+    parser.add_argument(
+        "--latency-steps", type=count, default=1, help="steps until a chunk takes effect (default %(default)s)"
+    )
     parser.add_argument("--sampler", help="instead of the checkpoint's")
     parser.add_argument("--action-steps", type=int, help="denoising steps instead of the checkpoint's")
     parser.add_argument("--temperature", type=float, help="instead of the checkpoint's")
     parser.add_argument("--policy-only", action="store_true", help="leave the baselines and the tokenizer out")
     parser.add_argument("--out", type=Path, default=Path("out/eval"), help="folder of policy.json")
     args = parser.parse_args()
+    started = time.monotonic()
     try:
         policy = UvaPolicy.load(args.model)
         changes = {"sampler": args.sampler, "action_steps": args.action_steps, "action_temperature": args.temperature}
         sampling = replace(policy.config.sampling, **{k: v for k, v in changes.items() if v is not None})
-        model = build_model()
-        camera = Camera(model)
-    except (CheckpointError, RenderingUnavailableError, ValueError) as error:
+        results = measure(
+            policy,
+            args.seeds,
+            execute=args.execute,
+            latency_steps=args.latency_steps,
+            sampling=sampling,
+            baselines=not args.policy_only,
+        )
+    except (CheckpointError, FileNotFoundError, RenderingUnavailableError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    results = measure(policy, sampling, camera, [PushEnv(World(model)) for _ in args.seeds], args)
-    args.out.mkdir(parents=True, exist_ok=True)
+    setup = {
+        "model": str(args.model),
+        "seeds": [args.seeds.start, args.seeds.stop],
+        "max_steps": MAX_STEPS,
+        "execute": args.execute,
+        "latency_steps": args.latency_steps,
+        "sampling": asdict(sampling),
+        "wall_seconds": round(time.monotonic() - started, 1),
+    }
     path = args.out / "policy.json"
-    path.write_text(json.dumps(results, indent=2) + "\n")
+    write_results(path, results, setup)
     print(f"\n{table(results)}\nwrote {path}")
 
 

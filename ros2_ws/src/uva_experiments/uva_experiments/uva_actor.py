@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,29 +13,42 @@ from uva_core.diffusion.config import SamplingConfig
 from uva_core.policy.policy import UvaPolicy
 from uva_core.policy.predictions import ActionPrediction
 
+EXECUTE_STEPS = 2  # between two plans, as the node at 5 Hz
+
 
 class UvaActor:
-    """Re-plans every `execute` steps; a chunk takes effect `latency_steps` after the observation it was made from."""
+    """Plan every `execute` steps; a chunk takes effect `latency_steps` after the observation it was made from."""
 
     def __init__(
         self,
         policy: UvaPolicy,
         seeds: Sequence[int],
         *,
-        execute: int = 4,
+        execute: int = EXECUTE_STEPS,
         latency_steps: int = 1,
         sampling: SamplingConfig | None = None,
     ) -> None:
-        """One seed per environment; equal seeds give equal roll-outs, whatever else is in the batch."""
+        """Act in as many environments as there are seeds.
+
+        Args:
+            policy: the model.
+            seeds: one per environment; equal seeds give equal roll-outs, whatever else is in the batch.
+            execute: steps between two plans.
+            latency_steps: steps from an observation until its chunk takes effect.
+            sampling: None: the checkpoint's.
+        """
         self.policy, self.seeds, self.sampling = policy, seeds, sampling
         self.execute, self.latency_steps = execute, latency_steps
         self.buffers = [policy.make_buffer(pad_start=True) for _ in seeds]
-        self.plan_s: list[float] = []
         self._step = 0
         self._chunks: list[tuple[int, list[ActionPrediction]]] = []  # (step of the observation, one per environment)
 
     def __call__(self, observations: list[Observation]) -> list[Action]:
-        """Return an action for each observation."""
+        """Return an action for each observation.
+
+        Raises:
+            ValueError: an observation has no image.
+        """
         stamp = self._step / RATE_HZ
         for buffer, o in zip(self.buffers, observations, strict=True):
             if o.image is None:
@@ -44,12 +56,10 @@ class UvaActor:
             buffer.add_image(stamp, o.image)
             buffer.add_pose(stamp, poses.matrix_from_quaternion(o.position, o.quaternion), o.gripper_width)
         if self._step % self.execute == 0:
-            started = time.perf_counter()
             samples = [buffer.sample() for buffer in self.buffers]
             seeds = [seed * 1000 + self._step for seed in self.seeds]
             self._chunks.append((self._step, self.policy.predict_actions(samples, seeds, self.sampling)))
             self._chunks = self._chunks[-2:]
-            self.plan_s.append(time.perf_counter() - started)
         ready = [entry for entry in self._chunks if entry[0] + self.latency_steps <= self._step]
         actions = [self._hold(o) for o in observations] if not ready else self._follow(*ready[-1])
         self._step += 1

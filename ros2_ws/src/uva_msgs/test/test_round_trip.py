@@ -87,3 +87,9 @@ def test_driver_states():
     states = {name: getattr(DriverStatus, name) for name in dir(DriverStatus) if name.startswith("STATE_")}
     assert states == {f"STATE_{state.upper()}": state for state in states.values()}
     assert set(states.values()) == {"unconfigured", "inactive", "active", "holding", "stopped", "fault"}
+
+
+def test_the_bounds_of_a_chunk_are_its_constant():
+    types = ActionChunk.get_fields_and_field_types()
+    bounds = [types[name].partition(", ")[2] for name in ("time_from_start", "poses", "gripper_width")]
+    assert bounds == [f"{ActionChunk.MAX_STEPS}>"] * 3

@@ -11,7 +11,7 @@ from rclpy.executors import SingleThreadedExecutor
 
 @pytest.fixture
 def context() -> Iterator[Context]:
-    """An initialised context that no other test sees."""
+    """Return an initialised context that no other test uses."""
     context = Context()
     rclpy.init(context=context)
     yield context
@@ -20,7 +20,7 @@ def context() -> Iterator[Context]:
 
 @pytest.fixture
 def executor(context: Context) -> Iterator[SingleThreadedExecutor]:
-    """An executor of that context."""
+    """Return an executor of that context."""
     executor = SingleThreadedExecutor(context=context)
     yield executor
     executor.shutdown()

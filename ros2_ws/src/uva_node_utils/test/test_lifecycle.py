@@ -2,10 +2,12 @@
 """Nodes that start by themselves, seen from inside."""
 
 import pytest
+from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
 
 from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 
@@ -129,6 +131,26 @@ def test_a_manager_gets_a_failure_and_the_node_lives_on(make_recorder, executor)
     spin(executor, second.done)
     assert second.result().success
     assert node.state_name == "inactive"
+
+
+def test_a_time_before_1970_on_the_clock_is_ignored(context, executor):
+    options = {"context": context, "cli_args": ["--ros-args", "-r", "/clock:=clock_of_test_lifecycle"]}
+    overrides = [Parameter("use_sim_time", value=True), Parameter("autostart", value=False)]
+    node = AutostartLifecycleNode("simulated", parameter_overrides=overrides, **options)
+    executor.add_node(node)
+    publisher = node.create_publisher(Clock, "clock_of_test_lifecycle", 1)
+
+    def tell(sec: int) -> None:
+        publisher.publish(Clock(clock=Time(sec=sec)))
+
+    tell(7)
+    spin(executor, lambda: node.get_clock().now().nanoseconds or tell(7))
+    tell(-5)
+    tell(-5)
+    for _ in range(6):
+        executor.spin_once(timeout_sec=0.05)
+    assert node.get_clock().now().nanoseconds == 7 * 10**9
+    node.destroy_node()
 
 
 def test_autostart_is_described_and_fixed_when_the_node_starts(make_recorder):

@@ -96,7 +96,7 @@ def check_image(message: Any) -> None:
     size = f"an image of {message.width} x {message.height} {shown(message.encoding)}"
     if not 0 < message.width * message.height <= MOST_PIXELS:
         raise MessageError(f"{size} has {message.width * message.height} pixels, expected 1 to {MOST_PIXELS}")
-    if message.is_bigendian:
+    if message.is_bigendian and message.encoding not in _RGB_ENCODINGS:
         raise MessageError(f"{size} has is_bigendian={message.is_bigendian}, expected 0: little-endian")
     row = message.width * (3 if message.encoding in _RGB_ENCODINGS else 1)
     if message.step < row:

@@ -3,7 +3,7 @@
 
 
 class StartupError(RuntimeError):
-    """The node cannot start, for a reason its user can mend. The message says what, with name and value."""
+    """The node cannot start, for a reason that its user can correct. The message has name and value."""
 
 
 class ParameterError(StartupError):

@@ -19,6 +19,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rosgraph_msgs.msg import Clock
 
 from uva_node_utils.errors import StartupError
 from uva_node_utils.process import prepare_process
@@ -65,6 +66,11 @@ class AutostartLifecycleNode(LifecycleNode):
         if self.declare_parameter("autostart", True, descriptor).value:
             self._autostart_timer = steady_timer(self, 0.0, self._autostart_or_report)
 
+    def create_subscription(self, msg_type: type, topic: str, callback: Callable[..., None], *args: Any, **kwargs: Any):
+        """Subscribe as any node does, but leave out times before 1970 on /clock: rclpy would end the node for one."""
+        subscribed = self._later_than_1970(callback) if msg_type is Clock else callback
+        return super().create_subscription(msg_type, topic, subscribed, *args, **kwargs)
+
     @property
     def state_name(self) -> str:
         """The life cycle state: unconfigured, inactive, active or finalized."""
@@ -104,6 +110,16 @@ class AutostartLifecycleNode(LifecycleNode):
             self.trigger_deactivate()
         if self._state_name == "inactive":
             self.trigger_cleanup()
+
+    def _later_than_1970(self, callback: Callable[[Clock], None]) -> Callable[[Clock], None]:
+        def checked(message: Clock) -> None:
+            if message.clock.sec >= 0:
+                callback(message)
+            else:
+                text = f"ignored a time of {message.clock.sec} s on /clock: times must not be negative"
+                self.get_logger().warning(text, throttle_duration_sec=10.0)
+
+        return checked
 
     def _guarded(
         self, transition: Callable[[LifecycleState], TransitionCallbackReturn], next_state: str

@@ -21,15 +21,14 @@ _INT64 = 2**63
 
 
 def declare(node: Node, parameters: type[_Parameters]) -> _Parameters:
-    """Declare every field of `parameters` on `node` and return an instance with the values in force.
+    """Declare every field of `parameters` on `node` and return an instance with their values.
 
-    Values come from parameter files, the command line and the node's constructor, in the way usual in ROS.
-    Changes at run time are refused for read-only parameters and checked for the others; the returned instance
-    does not change. Call it once for a node, after everything else that declares parameters.
+    Values come from parameter files, the command line and the node's constructor, as usual in ROS. Changes at
+    run time are refused for read-only parameters and checked for the others; the returned instance does not
+    change. Call it once for a node, after everything else that declares parameters.
 
     Raises:
-        ParameterError: A value has the wrong type or is not allowed, or a value was given for a parameter
-        that the
+        ParameterError: A value has the wrong type or is not allowed, or a value was given for a parameter that the
             node does not have, which is usually a misspelling.
     """
     specs = {spec.name: spec for spec in parameter_specs(parameters)}
@@ -62,7 +61,7 @@ def _given_values(node: Node) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Make a list of what rclpy hands over as tuple or array."""
+    """Return a list where rclpy gives a tuple or an array."""
     return value if isinstance(value, (bool, int, float, str)) or value is None else list(value)
 
 

@@ -41,7 +41,7 @@ class ParameterSpec:
     read_only: bool = True
 
     def problem(self, value: Any) -> str | None:
-        """Say what is wrong with `value`, as the end of a sentence about it, or None if nothing is."""
+        """Return what is wrong with `value` as the end of a sentence about it, None if nothing is."""
         if not _is_a(value, self.type):
             return f"must be {_ARTICLES[self.type]}, got {value!r}"
         for element in value if isinstance(value, list) else [value]:
@@ -74,7 +74,7 @@ def param(
     """Return a dataclass field that is a parameter.
 
     Args:
-        default: Value where nothing else is given. A list is copied for each instance.
+        default: Value if no other is given. A list is copied for each instance.
         description: One sentence with the unit in brackets. Shown by `ros2 param describe`.
         low: Smallest allowed value.
         high: Largest allowed value.
@@ -97,11 +97,12 @@ def param(
 
 
 def parameter_specs(parameters: type) -> list[ParameterSpec]:
-    """Return what the fields of the dataclass `parameters` say, in their order.
+    """Return a specification for each field of the dataclass `parameters`, in their order.
 
-    Raises TypeError for a field that is no `param` or has another type than bool, int, float, str,
-    list[float] or list[str], and for a default that its own description forbids. A list needs an element in
-    its default, because rclpy takes the type of a parameter from there.
+    Raises:
+        TypeError: A field is not made with `param`, has another type than bool, int, float, str, list[float] or
+            list[str], or a default that is not allowed. The default of a list needs an element, because rclpy takes
+            the type of the parameter from it.
     """
     types = typing.get_type_hints(parameters)
     specs = []

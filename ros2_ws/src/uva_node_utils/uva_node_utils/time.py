@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Between ROS times and durations and seconds as floats.
+"""ROS times and durations to seconds as floats, and back.
 
 A float holds the seconds since 1970 to about a quarter of a microsecond.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far the world is from what the model expected: predicted frames against those seen. No ROS in here."""
+"""How far the frames seen are from those that the model predicted for their time. No ROS in here."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ class ExpectedFrame:
     def divergence(self, seen: NDArray[np.uint8]) -> float:
         """Difference of the mean colours of the patch that differs most, from 0 (as expected) to 1 (black for white).
 
-        A patch is an eighth of the picture wide and high, and may lie anywhere. Over the whole picture, what moves
-        would be lost among what the tokenizer does to every pixel; within a patch, its blurred edges cancel out.
+        A patch is an eighth of the picture wide and high, and may lie anywhere. The tokenizer changes every
+        pixel a little: over the whole picture this would hide an object that moved; within a patch, blurred edges
+        cancel out.
         """
         difference = torch.from_numpy(self.frame.astype(np.float32) - seen).permute(2, 0, 1)
         patches = functional.avg_pool2d(difference, len(seen) // PATCHES_PER_SIDE, stride=1)
@@ -38,12 +39,12 @@ class ExpectedFrame:
 class Expectations:
     """Remembers predicted frames until their time has come.
 
-    Predictions overlap, as they are made more often than they reach ahead. Of the frames whose time has come, only
-    one of the newest prediction counts: it is the closest to the chunk that runs.
+    Predictions overlap, because the next one is made before the last frame of one is due. Of the frames whose time
+    has come only the latest of the newest prediction counts: it belongs to the chunk that runs.
     """
 
     def __init__(self, size: int = 256) -> None:
-        """Make an empty memory for the newest `size` frames."""
+        """Remember at most the newest `size` frames."""
         self._frames: deque[ExpectedFrame] = deque(maxlen=size)
 
     def clear(self) -> None:
@@ -51,12 +52,12 @@ class Expectations:
         self._frames.clear()
 
     def add(self, stamp_s: float, video: VideoPrediction) -> None:
-        """Remember the frames of a prediction that rests on an observation of `stamp_s`."""
+        """Remember the frames of a prediction from an observation of `stamp_s`."""
         for after_s, frame in zip(video.time_from_observation_s, video.frames, strict=True):
             self._frames.append(ExpectedFrame(stamp_s, stamp_s + float(after_s), frame))
 
     def take_due(self, now_s: float) -> ExpectedFrame | None:
-        """Return the frame that counts of those due by now, None if none is, and forget all that are."""
+        """Return the frame that counts of those due by `now_s`, None if none is due, and forget all that are due."""
         due = [frame for frame in self._frames if frame.due_s <= now_s]
         if not due:
             return None

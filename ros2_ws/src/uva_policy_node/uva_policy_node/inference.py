@@ -1,159 +1,154 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each mask mode looks at, and what it asks the model. No ROS in here."""
+"""Runs the model in a thread of its own, from the observation buffer to the publishers."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from uva_core import MaskMode
+from uva_core import MaskMode, images
 from uva_core.actions import ActionSequence
-from uva_core.diffusion.config import SamplingConfig
-from uva_core.modes import RULES
-from uva_core.observation.buffer import ObservationBuffer, ObservationNotReadyError
-from uva_core.observation.observation import Observation
-from uva_core.policy.policy import UvaPolicy
-from uva_core.policy.predictions import ActionPrediction, VideoPrediction
+from uva_core.observation.buffer import ObservationNotReadyError
+from uva_policy_node.divergence import Expectations
+from uva_policy_node.health import Health
+from uva_policy_node.outputs import Counts, Outputs
+from uva_policy_node.parameters import PolicyParameters
+from uva_policy_node.predictor import Predictor, Task
+from uva_policy_node.worker import Worker
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What is wanted of the model. Answers to a task that is no longer the one in force are thrown away.
+class Inference:
+    """Owns the task, the observation buffer and the thread that runs the model.
 
-    Attributes:
-        mode: the mask mode.
-        instruction: "" for none.
-        text: the instruction's language latent, for models that follow one.
+    Data flows one way: `observe` fills the buffer in the executor's thread; the worker's thread takes what the task
+    needs from the buffer, runs the model, and publishes the result. It always works on the newest observation.
     """
-
-    mode: MaskMode
-    instruction: str = ""
-    text: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What an inference looks at.
-
-    Attributes:
-        observation: the newest, or for inverse dynamics the one whose future has just been seen.
-        future: (h, 3, S, S) frames seen after the observation, for inverse dynamics.
-        query: actions whose effect is to be foreseen, for forward dynamics; None: the policy's own.
-    """
-
-    observation: Observation
-    future: Tensor | None = None
-    query: ActionSequence | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model says to a scene.
-
-    Attributes:
-        observation: what it rests on.
-        actions: one sequence, or the candidates; empty where actions are no answer.
-        video: frames; those of the first candidate.
-        stage_s: seconds by stage.
-    """
-
-    observation: Observation
-    actions: tuple[ActionPrediction, ...] = ()
-    video: VideoPrediction | None = None
-    stage_s: dict[str, float] = field(default_factory=dict)
-
-
-class Asker:
-    """A model with the settings it is asked with. Not for several threads at once."""
 
     def __init__(
-        self, policy: UvaPolicy, sampling: SamplingConfig, *, video_iterations: int = 1, candidates: int = 1
+        self,
+        predictor: Predictor,
+        task: Task,
+        outputs: Outputs,
+        counts: Counts,
+        health: Health,
+        settings: PolicyParameters,
     ) -> None:
-        self.policy = policy
-        self._sampling, self._iterations, self._candidates = sampling, video_iterations, candidates
-        self._warm: set[MaskMode] = set()
+        """Make an empty buffer; nothing runs before `start`."""
+        self.predictor = predictor
+        self.query: ActionSequence | None = None
+        """Actions whose effect `forward_dynamics` predicts; None: the policy's own."""
+        self._task, self._outputs, self._counts = task, outputs, counts
+        self._health, self._settings = health, settings
+        self._lock = threading.Lock()  # guards the buffer and the expectations
+        self._buffer = predictor.policy.make_buffer()
+        self._expectations = Expectations()
+        self._worker: Worker | None = None  # the last one, which may have been stopped
+        self._started_s = 0.0  # of the last inference
 
-    def text(self, instruction: str) -> Tensor | None:
-        """Return the language latent of an instruction, None for "".
+    @property
+    def task(self) -> Task:
+        """What the model has to do."""
+        return self._task
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not stopped."""
+        return self._worker is not None and not self._worker.stopped
+
+    def start(self) -> None:
+        """Begin with an empty history."""
+        self.forget()
+        self._started_s = 0.0
+        self._worker = Worker(self._infer, self._health.failed)
+
+    def stop(self) -> None:
+        """Publish nothing any more. A running inference goes on, and its result is thrown away."""
+        if self._worker is not None:
+            self._worker.stop()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end of the thread after `stop`. Returns whether it has ended in time."""
+        return self._worker is None or self._worker.join(timeout_s)
+
+    def switch(self, task: Task) -> None:
+        """Set the task from the next inference on. The result of a running one is thrown away."""
+        # Not while a result is being published.
+        with self._worker.gate if self._worker else contextlib.nullcontext(), self._lock:
+            self._task = task
+            self._expectations.clear()
+
+    def forget(self) -> None:
+        """Clear the history."""
+        with self._lock:
+            self._buffer.clear()
+            self._expectations.clear()
+
+    def observe(
+        self,
+        image_s: float,
+        picture: NDArray[np.uint8],
+        pose_s: float,
+        eef_pose: NDArray[np.float64],
+        gripper_width: float,
+    ) -> None:
+        """Take an RGB image (H, W, 3), an EEF pose (4, 4) and a width [m] with their stamps [s]; infer when due.
 
         Raises:
-            ValueError: the checkpoint does not know it (the message lists what it knows), or follows none.
+            ValueError: the image cannot be used.
         """
-        if not instruction:
-            return None
-        if not self.policy.config.model.text_dim:
-            raise ValueError("this checkpoint follows no instructions: it was trained without language")
-        return self.policy.instructions.latent(instruction)
+        with self._lock:
+            self._buffer.add_pose(pose_s, eef_pose, gripper_width)
+            added = self._buffer.add_image(image_s, picture)
+        # A little early is on time: images come at their own rate.
+        due = time.monotonic() - self._started_s > 0.9 / self._settings.rate_hz
+        if added and due and self._worker is not None:
+            self._worker.request()
 
-    def look(self, task: Task, buffer: ObservationBuffer, query: ActionSequence | None = None) -> Scene:
-        """Take what the task needs from the history.
+    # In the worker's thread
 
-        Raises:
-            ObservationNotReadyError: the history lacks something or is too short, or something else is missing.
-        """
-        c = self.policy.config.model
-        if c.text_dim and task.text is None:
-            known = "; ".join(f"'{name}'" for name in self.policy.instructions.names)
-            raise ObservationNotReadyError(f"this checkpoint needs an instruction: {known}")
-        if RULES[task.mode].future_given:
-            times_s = self.policy.frame_times_s
-            observation = buffer.sample(buffer.newest_s - float(times_s[-1]))
-            future = buffer.frames_at(observation.stamp_s + times_s)
-        else:
-            observation, future = buffer.sample(), None
-        if not RULES[task.mode].actions_given:
-            query = None
-        elif query is None and c.action_head is None:
-            raise ObservationNotReadyError("this checkpoint has no actions of its own: some must be given")
-        return Scene(replace(observation, text=task.text), future, query)
-
-    def warm_up(self, mode: MaskMode) -> None:
-        """Ask once for nothing, unless this was done before: the first time is slow."""
-        if mode in self._warm:
+    def _infer(self, worker: Worker) -> None:
+        task, predictor = self._task, self.predictor
+        self._started_s = time.monotonic()
+        predictor.warm_up(task.mode)  # first, so that the observation is not old when its inference begins
+        try:
+            with self._lock:
+                inputs = predictor.inputs(task, self._buffer, self.query)
+        except ObservationNotReadyError as reason:
+            self._health.waiting(reason)
             return
-        blank = self.policy.blank_observation()
-        steps = self.policy.config.model.action_steps
-        still = ActionSequence.from_poses(np.tile(np.eye(4), (steps, 1, 1)), np.zeros(steps))
-        self.ask(mode, Scene(blank, torch.zeros_like(blank.frames), still), seed=0)
-        self._warm.add(mode)
+        self._health.inferring()
+        seed = self._settings.seed + self._counts.inferences * self._settings.candidates
+        started = time.perf_counter()
+        result = predictor.predict(task.mode, inputs, seed)
+        inference_s = time.perf_counter() - started
+        messages = self._outputs.messages(task.mode, result, inference_s)
+        self._counts.inferences += 1
+        with worker.gate:
+            # The task may have changed meanwhile, and the new mode may be one that moves nothing.
+            if not worker.stopped and self._task is task:
+                self._outputs.publish(task.mode, messages)
+                self._health.published({**result.stage_s, "inference": inference_s})
+                # Only the effect of a chunk that this node has chosen is known in advance.
+                if result.video and task.mode is MaskMode.POLICY_PLANNER and not self._settings.planner:
+                    with self._lock:
+                        self._expectations.add(result.observation.stamp_s, result.video)
+        self._compare(worker)
 
-    def ask(self, mode: MaskMode, scene: Scene, seed: int) -> Answer:
-        """Ask the model. Candidates use `seed` and the seeds that follow.
-
-        Raises:
-            ValueError: the model cannot be asked this.
-        """
-        if mode is MaskMode.POLICY_PLANNER:
-            return self._candidates_and_frames(scene.observation, seed)
-        if mode is MaskMode.POLICY:
-            (chunk,) = self.policy.predict_actions([scene.observation], [seed], self._sampling)
-        elif mode is MaskMode.INVERSE_DYNAMICS:
-            assert scene.future is not None
-            (chunk,) = self.policy.predict_inverse([scene.observation], [scene.future], [seed], self._sampling)
-        else:
-            return self._future_frames(mode, scene, seed)
-        return Answer(scene.observation, (chunk,), stage_s=chunk.stage_s)
-
-    def _candidates_and_frames(self, observation: Observation, seed: int) -> Answer:
-        seeds = range(seed, seed + self._candidates)
-        joint = self.policy.predict_joint([observation] * len(seeds), seeds, self._sampling, self._iterations)
-        actions = tuple(prediction.actions for prediction in joint)
-        return Answer(observation, actions, joint[0].video, actions[0].stage_s)
-
-    def _future_frames(self, mode: MaskMode, scene: Scene, seed: int) -> Answer:
-        """Frames as they will be, or as they would be with the actions of the query or the policy's own."""
-        policy, observation, query = self.policy, scene.observation, scene.query
-        stage_s: dict[str, float] = {}
-        if mode is MaskMode.FORWARD_DYNAMICS and query is None:
-            (chunk,) = policy.predict_actions([observation], [seed], self._sampling)
-            query, stage_s = chunk, chunk.stage_s
-        started_s = time.perf_counter()
-        if query is None or mode is MaskMode.VIDEO:
-            (video,) = policy.predict_video([observation], [seed], self._sampling, self._iterations)
-        else:
-            (video,) = policy.predict_forward(observation, [query], [seed], self._sampling, self._iterations)
-        return Answer(observation, (), video, {**stage_s, "video": time.perf_counter() - started_s})
+    def _compare(self, worker: Worker) -> None:
+        """Publish how far the newest frame that was predicted for a time by now is from the one seen then."""
+        with self._lock:
+            expected = self._expectations.take_due(self._buffer.newest_s)
+            if expected is None:
+                return
+            try:
+                seen = self._buffer.frames_at([expected.due_s])
+            except ObservationNotReadyError:  # no image came at that time
+                return
+        divergence = expected.divergence(images.to_uint8(seen[0]))
+        with worker.gate:
+            if not worker.stopped:
+                self._outputs.publish_divergence(divergence)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads the model, and says in one line why it cannot be used here, or not in a mode. No ROS in here."""
+"""Loads the model, and refuses one that the node or a mask mode cannot use. No ROS in here."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from uva_core.checkpoint.safetensors_file import CheckpointError
 from uva_core.config import UvaConfig
 from uva_core.policy.policy import UvaPolicy
 from uva_node_utils.errors import StartupError
-from uva_policy_node.inference import Asker
 from uva_policy_node.parameters import PolicyParameters
+from uva_policy_node.predictor import Predictor
 
 MOVING = (MaskMode.POLICY, MaskMode.POLICY_PLANNER)
 """The modes whose actions are executed."""
 
 
-def load(p: PolicyParameters, mode: MaskMode) -> Asker:
-    """Load the checkpoint that the parameters name, and ask it once in `mode`.
+def load(p: PolicyParameters, mode: MaskMode) -> Predictor:
+    """Load the checkpoint that the parameters name, and run it once in `mode`.
 
     Raises:
         StartupError: there is no such checkpoint, or it does not suit the node, the mode or a parameter.
@@ -46,21 +46,21 @@ def load(p: PolicyParameters, mode: MaskMode) -> Asker:
             action_steps=p.denoising_steps or sampling.action_steps,
             action_temperature=p.temperature if p.temperature >= 0 else sampling.action_temperature,
         )
-        asker = Asker(policy, sampling, video_iterations=p.video_iterations, candidates=p.candidates)
-        asker.warm_up(mode)
+        predictor = Predictor(policy, sampling, video_iterations=p.video_iterations, candidates=p.candidates)
+        predictor.warm_up(mode)
     except ValueError as error:
         raise StartupError(
-            f"the model cannot be asked with denoising_steps={p.denoising_steps}, temperature={p.temperature}: {error}"
+            f"the model cannot run with denoising_steps={p.denoising_steps}, temperature={p.temperature}: {error}"
         ) from None
-    return asker
+    return predictor
 
 
 def unfit(config: UvaConfig) -> str:
-    """Say what the model needs or gives that this node cannot deal with, "" if nothing."""
+    """Return what the model needs or predicts that this node does not support, "" if nothing."""
     if config.observation.action_space == "vector":
-        return f"the {config.model.action_dim}-D actions of this model are no EEF poses: no chunk can carry them"
+        return f"the {config.model.action_dim}-D actions of this model are no EEF poses: a chunk cannot hold them"
     if config.model.wrist_history or config.model.wrist_future:
-        return "this model sees a wrist camera as well: the node has one camera"
+        return "this model needs a wrist camera as well: the node has one camera"
     if config.model.proprioception_dim and config.observation.state_space == "vector":
         return (
             f"this model takes a robot state of {config.model.proprioception_dim} numbers of its own: "
@@ -70,7 +70,7 @@ def unfit(config: UvaConfig) -> str:
 
 
 def refusal(policy: UvaPolicy, mode: MaskMode) -> str:
-    """Say why the model may not be asked in this mode, "" if it may."""
+    """Return why the model must not run in this mode, "" if it may."""
     if reason := policy.impossible(mode):
         return reason
     warning = policy.untrained(mode)

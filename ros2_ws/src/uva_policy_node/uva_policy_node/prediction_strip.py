@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""History and predicted frames side by side, labelled: one picture for people to look at."""
+"""History and predicted frames side by side in one picture, each with its time."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inference off the executor's thread: the newest request is worked on, older ones are forgotten."""
+"""A thread that runs one job on request and keeps at most one further request."""
 
 from __future__ import annotations
 
@@ -8,32 +8,35 @@ from collections.abc import Callable
 
 
 class Worker:
-    """Runs `job` in its own thread whenever asked; asking again while it runs leads to one more run."""
+    """Runs `job` in its own thread on request; requests during a run lead to one more run.
+
+    A job holds `gate` while it delivers its result, and checks `stopped` first: so nothing is delivered once `stop`
+    has returned.
+    """
 
     def __init__(self, job: Callable[[Worker], None], failed: Callable[[Exception], None]) -> None:
         """Start the thread. `job` gets this worker; `failed` gets what it raises, in the worker's thread."""
         self._job, self._failed = job, failed
-        self._wanted = threading.Event()
-        self._stopping = False
-        self._gate = threading.Lock()
+        self._requested = threading.Event()
+        self._stopped = False
+        self.gate = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
-    def ask(self) -> None:
-        """Ask for a run. Returns at once."""
-        self._wanted.set()
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped
 
-    def deliver(self, give: Callable[[], None]) -> None:
-        """Call `give` with a job's result, unless told to stop: it never runs once `stop` has returned."""
-        with self._gate:
-            if not self._stopping:
-                give()
+    def request(self) -> None:
+        """Request a run. Returns at once."""
+        self._requested.set()
 
     def stop(self) -> None:
-        """Let a running job come to nothing, then end. Waits for a result being given, not for the job."""
-        with self._gate:
-            self._stopping = True
-        self._wanted.set()
+        """End after the running job. Waits for a result that is being delivered, but not for the job."""
+        with self.gate:
+            self._stopped = True
+        self._requested.set()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end after `stop`. Returns whether the thread has ended in time."""
@@ -42,12 +45,12 @@ class Worker:
 
     def _run(self) -> None:
         while True:
-            self._wanted.wait()
-            self._wanted.clear()
-            if self._stopping:
+            self._requested.wait()
+            self._requested.clear()
+            if self._stopped:
                 return
             try:
                 self._job(self)
             except Exception as error:  # the thread must outlive a bad input
-                if not self._stopping:
+                if not self._stopped:
                     self._failed(error)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Recordings of the stack: written, read, compared with the model, and drawn. Demo and experiments may import it."""

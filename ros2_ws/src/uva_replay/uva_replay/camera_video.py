@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""camera.mp4: what the camera saw in all episodes, labelled."""
+"""camera.mp4: the camera's images of all episodes, labelled."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Message definitions for bags that can be read where no ROS is."""
+"""Message definitions for bags, so that they can be read without ROS."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 
 class InstalledTypes:
-    """ROS 2's own message types, and those of installed packages as they are asked for."""
+    """ROS 2's own message types, and those of installed packages on request."""
 
     def __init__(self) -> None:
         self.store = get_typestore(Stores.LATEST)
 
     def load(self, name: str) -> None:
-        """Make a type such as `uva_msgs/msg/ActionChunk` known, with all others of its package.
+        """Add a type such as `uva_msgs/msg/ActionChunk`, and all others of its package.
 
         Raises:
             LookupError: Its package is not installed, or has no such message.

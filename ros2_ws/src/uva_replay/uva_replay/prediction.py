@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model foresees at a moment of the recording in which a block moves."""
+"""What the model predicts at a moment of the recording in which a block moves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uva_node_utils import topics
 from uva_replay.episode import Episode
@@ -23,8 +24,8 @@ MOST_MOMENTS = 10
 MOMENT_SPACING_S = 0.5
 # The scene is set some time before its episode, and then stands still.
 STANDSTILL_S = 1.0
-# Frames come every 0.05 s: one this far from the wanted time is another one.
-FRAME_TOLERANCE_S = 0.1
+# Poses are read for this long after the moment, so that the one after the newest image is among them.
+POSE_MARGIN_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ class Prediction:
     true: list[Frame]
 
 
-def foresee(recording: Recording, episodes: Sequence[Episode], checkpoint: Path) -> tuple[Moment, Prediction]:
+def predict_best_moment(
+    recording: Recording, episodes: Sequence[Episode], checkpoint: Path
+) -> tuple[Moment, Prediction]:
     """Predict at the best moment that the recording allows.
 
     Raises:
@@ -128,23 +131,20 @@ def predict(recording: Recording, moment: Moment, policy: UvaPolicy) -> Predicti
     history_s = [offset / config.rate_hz for offset in config.frame_offsets]
     # What the history lacks at its start is filled with the first of these images, which is the same picture.
     start_s = max(episode.start_s - STANDSTILL_S, time_s + 2 * history_s[0])
-    end_s = min(episode.end_s, time_s + float(policy.frame_times_s[-1]) + FRAME_TOLERANCE_S)
+    end_s = min(episode.end_s, time_s + float(policy.frame_times_s[-1]) + config.max_frame_gap_s)
     images = list(recording.images(topics.CAMERA, start_s, end_s))
     past = [(stamp_s, image) for stamp_s, image in images if stamp_s <= time_s]
     if not past:
         raise ValueError(f"no image on {topics.CAMERA} before the moment of prediction")
-    newest_s = past[-1][0]
-    poses = [m for _, m in recording.messages(topics.EEF_POSE, start_s, time_s + 0.1)]
-    joints = [m for _, m in recording.messages(topics.JOINT_STATES, start_s, time_s + 0.1)]
+    poses = [m for _, m in recording.messages(topics.EEF_POSE, start_s, time_s + POSE_MARGIN_S)]
+    joints = [m for _, m in recording.messages(topics.JOINT_STATES, start_s, time_s + POSE_MARGIN_S)]
     predicted = predict_frames(policy, past, poses, joints)
+    newest_s = past[-1][0]
+    future_s = np.array([frame.offset_s for frame in predicted])
     return Prediction(
-        history=[_nearest(images, newest_s, offset_s) for offset_s in history_s],
+        history=_nearest(images, newest_s, np.array(history_s), np.inf),
         predicted=predicted,
-        true=[
-            _nearest(images, newest_s, frame.offset_s)
-            for frame in predicted
-            if newest_s + frame.offset_s <= images[-1][0] + FRAME_TOLERANCE_S
-        ],
+        true=_nearest(images, newest_s, future_s, config.max_frame_gap_s),
     )
 
 
@@ -166,27 +166,40 @@ def predict_frames(
         ObservationNotReadyError: There are frames or poses missing.
         ValueError: A message cannot be used.
     """
-    from uva_policy_node.messages import gripper_width, pose_matrix
+    from uva_core import poses
+    from uva_core.observation.replay import Stream, replay
+    from uva_node_utils.conversions import eef_pose, gripper_width
 
     if not joint_states:
         raise ValueError(f"no message on {topics.JOINT_STATES} before the moment of prediction")
-    buffer = policy.make_buffer(pad_start=True)
     widths = [gripper_width(message) for message in joint_states]
     width_stamps_s = [stamp_of(message) for message in joint_states]
-    for message in eef_poses:
-        stamp_s = stamp_of(message)
-        matrix = pose_matrix(message, message.header.frame_id)
-        buffer.add_pose(stamp_s, matrix, float(np.interp(stamp_s, width_stamps_s, widths)))
-    for stamp_s, image in images:
-        buffer.add_image(stamp_s, image)
-    (video,) = policy.predict_video([buffer.sample()], seeds=[0])
+    stamps_s = np.array([stamp_of(message) for message in eef_poses])
+    matrices = [poses.matrix_from_quaternion(*eef_pose(m, m.header.frame_id)) for m in eef_poses]
+    moments = replay(
+        policy.make_buffer(pad_start=True),
+        Stream(np.array([stamp_s for stamp_s, _ in images]), [image for _, image in images]),
+        Stream(stamps_s, list(zip(matrices, np.interp(stamps_s, width_stamps_s, widths).tolist(), strict=True))),
+        [images[-1][0]],
+        frame_times_s=policy.frame_times_s,
+        action_times_s=policy.action_times_s,
+        tolerance_s=policy.config.observation.max_frame_gap_s,
+    )
+    (video,) = policy.predict_video([next(moments).observation], seeds=[0])
     return [
         Frame(float(offset_s), frame)
         for offset_s, frame in zip(video.time_from_observation_s, video.frames, strict=True)
     ]
 
 
-def _nearest(images: Sequence[tuple[float, Pixels]], newest_s: float, offset_s: float) -> Frame:
-    wanted_s = newest_s + offset_s
-    stamp_s, image = min(images, key=lambda item: abs(item[0] - wanted_s))
-    return Frame(stamp_s - newest_s, image)
+def _nearest(
+    images: Sequence[tuple[float, Pixels]], newest_s: float, offsets_s: NDArray[np.float64], tolerance_s: float
+) -> list[Frame]:
+    """Return the image nearest to each of these times after the newest one, if it is near enough."""
+    from uva_core.observation.replay import Stream
+
+    stream = Stream(np.array([stamp_s for stamp_s, _ in images]), [image for _, image in images])
+    found = stream.nearest(newest_s + offsets_s, tolerance_s)
+    return [
+        Frame(float(stamp_s) - newest_s, image) for stamp_s, image in zip(found.stamps_s, found.values, strict=True)
+    ]

@@ -25,7 +25,7 @@ _INFINITE = QosTime(9223372036, 854775807)
 
 
 class Recorder:
-    """Subscribes to every topic that has a publisher and writes what comes, unparsed.
+    """Subscribes to every topic that has a publisher, and writes its messages unparsed.
 
     Everything happens in the callbacks of the node it is given; `close` after that node's executor has stopped.
     """
@@ -47,8 +47,8 @@ class Recorder:
         node.create_timer(DISCOVERY_PERIOD_S, self._subscribe_to_new_topics)
 
     def silence_s(self, topic: str) -> float:
-        """Return how long nothing has come on a topic, infinite if never."""
-        received_s = self._received_s.get(topic)
+        """Return for how long [s] nothing has come on a topic, infinite if nothing ever came."""
+        received_s = self._received_s.get(self._node.resolve_topic_name(topic))
         return float("inf") if received_s is None else time.monotonic() - received_s
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ def _message_class(type_name: str) -> type:
 
 
 def _matching_qos(publishers: list[TopicEndpointInfo]) -> QoSProfile:
-    """Return the strictest profile with which all publishers are heard."""
+    """Return the strictest profile that is compatible with all publishers."""
     profiles = [info.qos_profile for info in publishers]
     reliable = all(profile.reliability == ReliabilityPolicy.RELIABLE for profile in profiles)
     latched = all(profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for profile in profiles)

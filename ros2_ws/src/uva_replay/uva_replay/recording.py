@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
 
+from uva_node_utils.conversions import rgb_image
+from uva_node_utils.topics import absolute
+
 _NS_PER_S = 1_000_000_000
-# Between a message's stamp and its receipt: images are looked for this much longer.
+# An image may be received this much later than its stamp.
 _RECEIPT_MARGIN_S = 0.5
 
 
@@ -36,8 +39,8 @@ class Recording:
         self._reader.close()
 
     def messages(self, topic: str, start_s: float, end_s: float) -> Iterator[tuple[float, Any]]:
-        """Yield (receipt time, message) of a topic, in order of receipt."""
-        connections = [c for c in self._reader.connections if c.topic == topic]
+        """Yield (receipt time [s], message) of a topic, in order of receipt. The name may lack its leading slash."""
+        connections = [c for c in self._reader.connections if c.topic == absolute(topic)]
         if not connections:
             return
         limits = {"start": round(start_s * _NS_PER_S), "stop": round(end_s * _NS_PER_S)}
@@ -45,7 +48,11 @@ class Recording:
             yield receipt_ns / _NS_PER_S, self._reader.deserialize(data, connection.msgtype)
 
     def images(self, topic: str, start_s: float, end_s: float) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        """Yield (stamp, RGB image (H, W, 3)) of the images stamped between two times."""
+        """Yield (stamp [s], RGB image (H, W, 3)) of the rgb8 and bgr8 images stamped between two times.
+
+        Raises:
+            MessageError: an image is malformed, or of another encoding.
+        """
         for _, message in self.messages(topic, start_s, end_s + _RECEIPT_MARGIN_S):
             stamp_s = stamp_of(message)
             if start_s <= stamp_s <= end_s:
@@ -55,16 +62,3 @@ class Recording:
 def stamp_of(message: Any) -> float:
     """Return the header's stamp of a message in seconds."""
     return float(message.header.stamp.sec + message.header.stamp.nanosec * 1e-9)
-
-
-def rgb_image(message: Any) -> NDArray[np.uint8]:
-    """Return the pixels of a sensor_msgs/Image as RGB, (H, W, 3).
-
-    Raises:
-        ValueError: The image is neither rgb8 nor bgr8.
-    """
-    if message.encoding not in ("rgb8", "bgr8"):
-        raise ValueError(f"cannot read images of encoding {message.encoding}, only rgb8 and bgr8")
-    rows = np.array(message.data, np.uint8).reshape(message.height, message.step)
-    pixels = rows[:, : message.width * 3].reshape(message.height, message.width, 3)
-    return np.ascontiguousarray(pixels[..., ::-1]) if message.encoding == "bgr8" else pixels

@@ -15,7 +15,7 @@ from uva_replay.episode import Episode
 from uva_replay.recording import Recording, stamp_of
 
 INFERENCE_STATUS = "uva_policy_node: inference"
-# From the stamp of the newest image in a chunk to the chunk's arrival: all stages and the way between nodes.
+# From the stamp of the newest image in a chunk to the receipt of the chunk: all stages, and the transport.
 CAMERA_TO_CHUNK = "camera_to_chunk"
 INFERENCE = "inference"
 
@@ -38,11 +38,11 @@ class Statistics:
             which it publishes over a sliding window once a second, as medians of what it published.
         loop_period_error_ms_p99: Worst of the driver's 99th percentiles over its sliding window.
         steps_executed: Steps of chunks that the driver reached.
-        steps_dropped: Steps that came too late for it.
-        chunks_accepted: Chunks that the driver took.
-        chunks_rejected: Chunks that it refused, also because it was stopped between episodes.
-        divergence: Percentiles of what was published of it.
-        guard_holds: How often the driver held because of it.
+        steps_dropped: Steps that the driver received too late.
+        chunks_accepted: Chunks that the driver accepted.
+        chunks_rejected: Chunks that it rejected, also because it was stopped between episodes.
+        divergence: Percentiles of the published divergences.
+        guard_holds: How often the driver held because of a divergence.
     """
 
     chunk_rate_hz: float
@@ -57,7 +57,7 @@ class Statistics:
 
 
 def compute_statistics(recording: Recording, episodes: Sequence[Episode]) -> Statistics:
-    """Compute the numbers from what was recorded while episodes ran."""
+    """Compute the numbers from the messages recorded during the episodes."""
     chunks = [item for e in episodes for item in recording.messages(topics.ACTION_CHUNK, e.start_s, e.end_s)]
     statuses = [m for e in episodes for _, m in recording.messages(topics.DRIVER_STATUS, e.start_s, e.end_s)]
     diagnostics = [m for e in episodes for _, m in recording.messages(topics.DIAGNOSTICS, e.start_s, e.end_s)]
@@ -91,11 +91,11 @@ def percentiles(samples_s: Sequence[float]) -> Percentiles:
 
 
 def stage_percentiles(diagnostics: Iterable[Any]) -> dict[str, Percentiles]:
-    """Return the policy's latencies by stage from DiagnosticArrays, in the order it lists them."""
+    """Return the policy's latencies by stage from DiagnosticArrays, in their order there."""
     values: dict[str, list[float]] = defaultdict(list)
     for message in diagnostics:
         for status in message.status:
-            if status.name == INFERENCE_STATUS:
+            if status.name.endswith(INFERENCE_STATUS):
                 for pair in status.values:
                     values[pair.key].append(float(pair.value) if "_ms_p" in pair.key else 0.0)
     suffix = "_ms_p50"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arms that the driver brings along: the real one through the SDK, a loopback, and what can be put around any."""
+"""Arms: the real one through the SDK, a loopback, and wrappers for any. Only `arm_selection` imports them."""
 
 from arx_x5_driver.arms.dry_run import DryRunArm
 from arx_x5_driver.arms.faulty import FaultyArm

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process in which an isolated arm lives; `IsolatedArm` starts it.
 
-It does what the driver asks until that says goodbye or is gone, and then releases the arm as that is configured.
-Only one thing does the arm's library not let it see to itself: a call that never returns. For that there is an
-alarm, which the kernel delivers whatever the library holds.
+It serves the driver until the driver closes the channel or has ended, and then releases the arm as configured. A call
+of the arm's library that never returns is ended by an alarm signal, which the kernel delivers whatever the library
+holds.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from arx_x5_driver.arm import SILENCE_S, Arm, ArmCommand, ArmError
 from arx_x5_driver.arms import records
 from arx_x5_driver.control.rate import make_realtime
 
-_ALARM_S = 60.0  # a call that takes this long will not return, and perhaps nobody is left to end this process
+_ALARM_S = 60.0  # a call that takes this long will not return, and the driver may have ended
 _STALE_S = 0.05  # commands that waited this long behind a hanging call would make the arm jump
 
 
 def main() -> None:
-    """Serve the driver at the other end of the socket whose number is the only argument."""
+    """Serve the driver at the other end of the socket, whose file descriptor is the only argument."""
     # A terminal or launcher sends these to all at once: the driver stops the arm, then this process.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -41,7 +41,7 @@ def main() -> None:
         try:
             arm.connect()
             channel.send(records.pack_state(arm.read()))
-            _serve(channel, arm)
+            serve(channel, arm)
         except ArmError as error:
             channel.send(_error(error))
         finally:
@@ -49,15 +49,15 @@ def main() -> None:
             arm.close()
 
 
-def _serve(channel: socket.socket, arm: Arm) -> None:
-    """Answer until the driver says goodbye or is gone; without commands the arm does not go on."""
+def serve(channel: socket.socket, arm: Arm) -> None:
+    """Answer until the driver closes the channel or has ended; stop a moving arm that gets no commands."""
     channel.setblocking(False)
-    going: ArmCommand | None = None
+    current: ArmCommand | None = None
     applied_s = 0.0
     ended = False
     while not ended:
         _reset_alarm()
-        moving = going is not None and going.moves
+        moving = current is not None and current.moves
         wait_s = max(0.0, applied_s + SILENCE_S - time.monotonic()) if moving else SILENCE_S
         select.select([channel], [], [], wait_s)
         asked, newest = False, None
@@ -67,19 +67,19 @@ def _serve(channel: socket.socket, arm: Arm) -> None:
             newest = record if record[:1] == records.COMMAND else newest
         now_s = time.monotonic()
         command = _fresh(newest, now_s)
-        left_alone = command is None and now_s - applied_s >= SILENCE_S
-        last = command or going
-        if last is not None and last.moves and (left_alone or ended):
+        neglected = command is None and now_s - applied_s >= SILENCE_S
+        last = command or current
+        if last is not None and last.moves and (neglected or ended):
             command = ArmCommand(last.position, np.zeros_like(last.velocity), last.gripper_width)
         if command is not None:
-            going, applied_s = command, now_s
+            current, applied_s = command, now_s
             _send_errors_of(partial(arm.command, command), channel)
         if asked:
             _send_errors_of(lambda: _send(channel, records.pack_state(arm.read())), channel)
 
 
 def _fresh(record: bytes | None, now_s: float) -> ArmCommand | None:
-    """The command of a record, unless it is none or too old."""
+    """Return the command of a record, None if there is no record or it is too old."""
     if record is None:
         return None
     command, given_s = records.unpack_command(record)
@@ -94,13 +94,13 @@ def _send_errors_of(call: Callable[[], None], channel: socket.socket) -> None:
 
 
 def _send(channel: socket.socket, record: bytes) -> None:
-    # A driver that takes nothing is suspended or gone; the next question or the end of the channel will tell.
+    # A driver that takes nothing is suspended or has ended; the next poll or the end of the channel will show which.
     with suppress(BlockingIOError, ConnectionError):
         channel.send(record)
 
 
 def _waiting(channel: socket.socket) -> Iterator[bytes]:
-    """The records that have come; an empty one is the end."""
+    """Yield the records that have come; an empty one is the end of the channel."""
     while True:
         try:
             record = channel.recv(records.LONGEST)

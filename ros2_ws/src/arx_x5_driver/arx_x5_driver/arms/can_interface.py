@@ -14,7 +14,9 @@ from pathlib import Path
 
 from arx_x5_driver.arm import ArmError
 
-_FOLDER = Path("/sys/class/net")
+INTERFACES = Path("/sys/class/net")
+"""Where the kernel lists network interfaces."""
+
 _UP = 0x1  # IFF_UP of linux/if.h
 _PREFIX = "\0arx_x5_driver/"  # abstract names leave no file behind, and are the network namespace's, as interfaces are
 _BACKLOG = 4096  # those who ask who has the lock are never accepted
@@ -27,10 +29,10 @@ def check_interface(name: str) -> None:
     """Raise `ArmError`, which says what to do, if there is no such interface or it is down."""
     is_can = name.startswith("can")
     up = f"`sudo ip link set {name} up{' type can bitrate 1000000' if is_can else ''}`"
-    if not (_FOLDER / name).exists():
+    if not (INTERFACES / name).exists():
         kind = "CAN" if is_can else "network"
         raise ArmError(f"there is no {kind} interface '{name}': plug in the adapter, then {up}")
-    if not int((_FOLDER / name / "flags").read_text(), 16) & _UP:
+    if not int((INTERFACES / name / "flags").read_text(), 16) & _UP:
         raise ArmError(f"the interface '{name}' is down: {up}")
 
 

@@ -7,13 +7,14 @@ from arx_x5_driver.arm import Arm, ArmCommand, ArmState
 
 
 class DryRunArm:
-    """Another arm, to which nothing is sent.
+    """A wrapper that sends nothing to another arm.
 
-    A real one is not without torque: from `connect` on its SDK damps it and carries its weight, so that it can be led
-    by hand, and drifts where the SDK's model of it or of its base is wrong.
+    A real arm has torque nevertheless: from `connect` on the SDK damps it and compensates gravity. It can be moved by
+    hand, and drifts if the SDK's model of the arm or its base is wrong.
     """
 
     def __init__(self, arm: Arm) -> None:
+        """Wrap an arm."""
         self._arm = arm
 
     def connect(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An arm that fails on purpose, to see what the driver does about it."""
+"""An arm that fails on purpose, to test how the driver reacts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FOREVER_S = 3600.0
 
 
 class FaultyArm:
-    """Another arm, with drop-outs of measurements and one fault some time after the first command."""
+    """A wrapper that loses measurements of another arm and fails some time after the first command."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class FaultyArm:
         """Plan the fault.
 
         Args:
-            arm: what is spoilt.
+            arm: the arm to wrap.
             fault: one of `FAULTS`.
             after_s: the fault begins this long after the first command.
             duration_s: how long it lasts; 0: for ever.
@@ -77,7 +77,7 @@ class FaultyArm:
         self._arm.close()
 
     def _fail(self) -> str:
-        """Fail, if it is time to, and return the fault that the caller has to see to."""
+        """Fail if it is time to, and return the fault that the caller has to simulate."""
         if self._commanded_s is None:
             return "none"
         into_s = self._clock() - self._commanded_s - self._after_s

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Any arm, in a process of its own, so that a library which hangs or crashes takes nothing else with it.
+"""Any arm in a process of its own, so that a library which hangs or crashes does not take the driver with it.
 
-The SDK keeps Python's lock during its calls and can deadlock in its emergency path: no thread of the same process
-would then run, least of all one that watches. Here the control loop never waits for the library. In each period it
-takes the answer to the question of the period before, and asks again; an answer that stays out is an error.
+The SDK keeps Python's lock during its calls and can deadlock in its emergency path: no other thread of the same process
+would then run, not even a watchdog. Here the control loop never waits for the library. In each period it takes the
+answer to the poll of the period before, and polls again; a missing answer is an error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 
 class IsolatedArm:
-    """An `Arm` whose calls are made in another process; `arms.arm_process` is the other end."""
+    """An `Arm` whose calls are made in another process, which runs `arms.arm_process`."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class IsolatedArm:
 
         Args:
             factory: makes the arm, in the other process: it is pickled.
-            timeout_s: an answer that is out for this long means that the library hangs.
+            timeout_s: without an answer for this long the library is taken to hang.
             connect_timeout_s: how long the arm's own `connect` may take.
             close_timeout_s: how long its `close` may take before the process is killed.
             priority: real-time priority of the process, if the system permits one; 0: none.
-            advice: what the operator shall do if the library hangs or has crashed, as the end of a sentence.
+            advice: what the operator is to do if the library hangs or has crashed, as the end of a sentence.
         """
         self._factory = factory
         self._timeout_s = timeout_s
@@ -61,12 +61,12 @@ class IsolatedArm:
         self._channel: socket.socket | None = None
         self._state: ArmState | None = None
         self._error = ""
-        self._asked_s = 0.0
+        self._polled_s = 0.0
         self._answered = True
 
     @property
     def pid(self) -> int | None:
-        """The other process, None if there is none."""
+        """Process ID of the other process, None if there is none."""
         return self._process.pid if self._process else None
 
     def connect(self) -> None:
@@ -78,12 +78,12 @@ class IsolatedArm:
                 [sys.executable, "-m", "arx_x5_driver.arms.arm_process", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # who kills the driver's group must not take the arm's hold with it
+                start_new_session=True,  # a signal to the driver's process group must not end the arm's hold
             )
         self._channel.send(pickle.dumps((self._factory, self._priority)))
         self._channel.setblocking(False)
         self._state, self._error = None, ""
-        self._asked_s, self._answered = time.monotonic(), False
+        self._polled_s, self._answered = time.monotonic(), False
         self._receive(self._connect_timeout_s)
         if self._state is None:
             error = self._error or (
@@ -94,14 +94,14 @@ class IsolatedArm:
             raise ArmError(error)
 
     def read(self) -> ArmState:
-        """The answer to the question of the call before, or to this one if that is long ago. Raises `ArmError`."""
+        """Return the answer to the poll of the last call, or of this one if that is long ago. Raises `ArmError`."""
         self._receive(0.0)
-        if self._answered and time.monotonic() - self._asked_s > self._timeout_s:
-            self._ask()
+        if self._answered and time.monotonic() - self._polled_s > self._timeout_s:
+            self._poll()
             self._receive(self._timeout_s)
         self._raise_errors()
         if self._answered:
-            self._ask()
+            self._poll()
         if self._state is None:
             raise ArmError("the arm is not connected")
         return self._state
@@ -110,7 +110,7 @@ class IsolatedArm:
         """Hand a command over. Raises `ArmError` if the library hangs, has crashed, or refused an earlier one."""
         self._raise_errors()
         if not self._send(records.pack_command(command, time.monotonic())):
-            self._receive(0.0)  # says so if the process has ended
+            self._receive(0.0)  # notes an error if the process has ended
             self._raise_errors()
             raise ArmError(f"the arm's library takes no commands; {self._advice}")
 
@@ -138,8 +138,8 @@ class IsolatedArm:
             self._channel.close()
             self._channel = None
 
-    def _ask(self) -> None:
-        self._asked_s, self._answered = time.monotonic(), False
+    def _poll(self) -> None:
+        self._polled_s, self._answered = time.monotonic(), False
         self._send(records.POLL)
 
     def _send(self, record: bytes) -> bool:
@@ -151,7 +151,7 @@ class IsolatedArm:
             return False
 
     def _receive(self, timeout_s: float) -> None:
-        """Take the records that have come; wait for a first one if need be."""
+        """Take the records that have come; wait up to `timeout_s` for a first one."""
         if self._channel is None:
             raise ArmError("the arm is not connected")
         if timeout_s > 0.0:
@@ -181,9 +181,9 @@ class IsolatedArm:
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
     def _raise_errors(self) -> None:
-        if not self._answered and time.monotonic() - self._asked_s > self._timeout_s:
+        if not self._answered and time.monotonic() - self._polled_s > self._timeout_s:
             self._receive(_GRACE_S)
-            silence_s = time.monotonic() - self._asked_s
+            silence_s = time.monotonic() - self._polled_s
             if not self._answered:
                 raise ArmError(f"the arm's library has not answered for {silence_s * 1e3:.0f} ms; {self._advice}")
         if self._error:

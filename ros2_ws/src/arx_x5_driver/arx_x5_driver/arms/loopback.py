@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An arm without hardware or physics: it goes where it is sent, a little late."""
+"""An arm without hardware or physics: it follows its commands with a lag."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT, ArmCommand, ArmState
-
-Array = NDArray[np.float64]
+from arx_x5_driver.array import Array
 
 
 class LoopbackArm:
@@ -25,7 +23,7 @@ class LoopbackArm:
         lag_s: float = 0.02,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Stand still. Raises `ValueError` for other than six joint angles.
+        """Stand still. Raises `ValueError` unless there are six joint angles.
 
         Args:
             position: joint angles to start at `(6,)` [rad]; default all zero, the arm's home.
@@ -47,14 +45,14 @@ class LoopbackArm:
         """Nothing to connect to."""
 
     def read(self) -> ArmState:
-        """Where the joints are at this moment."""
+        """Return the present position of joints and gripper."""
         now_s = self._clock()
         elapsed_s = now_s - self._stamp_s
         if elapsed_s > 0.0:
             share = 1.0 - math.exp(-elapsed_s / self._lag_s) if self._lag_s > 0.0 else 1.0
-            way = (self._goal - self._position) * share
-            self._position = self._position + way
-            self._velocity = way / elapsed_s
+            change = (self._goal - self._position) * share
+            self._position = self._position + change
+            self._velocity = change / elapsed_s
             self._stamp_s = now_s
         return ArmState(
             stamp_s=self._stamp_s,
@@ -67,7 +65,7 @@ class LoopbackArm:
         )
 
     def command(self, command: ArmCommand) -> None:
-        """Go there from now on."""
+        """Follow this command from now on."""
         self.read()
         self._goal = np.append(command.position, command.gripper_width)
 

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When each motor was last heard, told from its measurements alone.
+"""Find motors that no longer answer, from their measurements alone.
 
 The SDK stamps its state in every cycle and keeps the old numbers of a motor that does not answer. But a motor that
-moves cannot show the same position, velocity and torque again and again; one that stands still may.
+moves cannot show the same position, velocity and torque again and again; a motor at rest can.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT
+from arx_x5_driver.array import Array
 
 MOTOR_COUNT = JOINT_COUNT + 1
 """The joints' and the gripper's."""
@@ -20,26 +20,27 @@ _STARTING_S = 0.05  # friction may hold a motor still for so long
 
 
 class MotorWatch:
-    """Follows all motors; none is in motion at first."""
+    """Watches all motors for changes of their measurements."""
 
     def __init__(self) -> None:
-        self._reading: NDArray[np.float64] = np.full((MOTOR_COUNT, 3), np.nan)
-        self._changed_s: NDArray[np.float64] = np.zeros(MOTOR_COUNT)
-        self._moving_since_s: NDArray[np.float64] = np.full(MOTOR_COUNT, np.inf)
+        """Start with all motors at rest."""
+        self._reading: Array = np.full((MOTOR_COUNT, 3), np.nan)
+        self._changed_s: Array = np.zeros(MOTOR_COUNT)
+        self._moving_since_s: Array = np.full(MOTOR_COUNT, np.inf)
         self._heard_s = -np.inf
 
-    def commanded(self, speeds: NDArray[np.float64], now_s: float) -> None:
-        """Note how fast motors `(7,)` shall turn from now on [rad/s]."""
+    def commanded(self, speeds: Array, now_s: float) -> None:
+        """Note the commanded speeds of the motors `(7,)` [rad/s]."""
         moving = np.abs(speeds) > _MOVING_RAD_S
         self._moving_since_s = np.where(moving, np.minimum(self._moving_since_s, now_s), np.inf)
 
-    def heard_s(self, reading: NDArray[np.float64], stamp_s: float, now_s: float) -> float:
-        """When the motor that was silent for longest was heard, but never earlier than said before.
+    def heard_s(self, reading: Array, stamp_s: float, now_s: float) -> float:
+        """Return when the motor that has been silent for longest was last heard; it never goes back.
 
         Args:
             reading: position, velocity and torque of all motors `(7, 3)`.
-            stamp_s: when the SDK says that this was.
-            now_s: the present, on the same clock.
+            stamp_s: time of the reading according to the SDK [s].
+            now_s: present time on the same clock [s].
         """
         self._changed_s[(reading != self._reading).any(axis=1)] = stamp_s
         self._reading = reading

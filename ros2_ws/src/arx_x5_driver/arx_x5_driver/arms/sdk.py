@@ -34,10 +34,10 @@ DAMPING_S = 2.0
 GRAVITY_M_S2 = (0.0, 0.0, -9.807)
 """For a level base; the SDK's own default."""
 
-_GRIPPER_TORQUE_ON_M = 0.01  # the SDK bears readings up to 5 mm beyond the gripper's range, commands are within it
+_GRIPPER_TORQUE_ON_M = 0.01  # more than the 5 mm beyond the range at which the SDK reports an error
 
-_LET_GO_S = 0.5
-"""So long an arm that was let go takes no command: those that are still on their way would grip it again."""
+LET_GO_S = 0.5
+"""An arm that was let go takes no command for this long: those that are still on their way would grip it again."""
 
 _logger = logging.getLogger(__name__)
 
@@ -66,19 +66,19 @@ class Arx5SdkArm:
         """Remember what to connect to.
 
         Args:
-            model: of `limits.LIMITS`.
+            model: name in `limits.LIMITS`.
             interface: of the network, `can0` for a CAN adapter, `eth0` or `enx...` for EtherCAT-CAN.
             on_close: `damp` lets the arm sink slowly when it is released; `hold` leaves the motors as they are.
-            hold_s: how long the arm is held before.
+            hold_s: how long the arm is held before that.
             period_s: from one command to the next.
             torque_on_error_rad: joints may be this far from the first command; else the arm does not hold it.
-            following_error_rad: with a joint this far from the command before, the arm is let go.
+            following_error_rad: with a joint this far from its last command the arm is let go.
             gravity_m_s2: gravity `(3,)` in the frame of the arm's base, which the SDK compensates.
             gripper_open_readout_rad: of the gripper's motor when it is open; 0: as the SDK has it for the model.
             gripper_width_m: the widest opening of the gripper; 0: as the SDK has it for the model.
 
-        Raises `ValueError` for an unknown model, one whose motors may not be left alone, a gravity not of the Earth,
-        or a following error that is allowed at the start.
+        Raises `ValueError` for an unknown model, for `hold` with a model whose motors must not keep their torque, for a
+        gravity that is not the Earth's, and for a following error that is allowed at the start.
         """
         self._stall_nm = limits_of(model).gripper_torque_max / 2.0  # beyond it the SDK does not move the gripper on
         if on_close == "hold" and model != "L5":
@@ -121,7 +121,7 @@ class Arx5SdkArm:
         self._watch = MotorWatch()
 
     def read(self) -> ArmState:
-        """The state that the SDK's thread received last."""
+        """Return the state that the SDK's thread received last. Raises `ArmError`."""
         with _errors("the SDK cannot be read"):
             state = self._state()
             self._check_following(state)
@@ -145,7 +145,7 @@ class Arx5SdkArm:
             self._watch.commanded(np.append(command.velocity, 0.0 if stalled else gripper_rad_s), time.monotonic())
 
     def close(self) -> None:
-        """Hold the arm for a while, then damp it, which takes 2 s and lets it sink, or leave it; let go of the bus."""
+        """Hold the arm for a while, then damp it (2 s; it sinks) or leave it; then release the bus."""
         if self._controller is None:
             return
         if self._commanded is not None:
@@ -158,7 +158,7 @@ class Arx5SdkArm:
         self._controller = None  # the SDK's destructor does the rest
 
     def _configs(self) -> tuple[Any, Any]:
-        """The SDK's configurations of arm and controller, as it has them but for what this arm was told."""
+        """Return the SDK's configurations of arm and controller, with the values that this arm was given."""
         robot = self._sdk.RobotConfigFactory.get_instance().get_config(self._model)
         robot.gravity_vector = self._gravity_m_s2
         if self._gripper_open_readout_rad:
@@ -184,7 +184,7 @@ class Arx5SdkArm:
         )
 
     def _check_start(self, state: ArmState, command: ArmCommand) -> None:
-        if time.monotonic() - self._let_go_s < _LET_GO_S:
+        if time.monotonic() - self._let_go_s < LET_GO_S:
             raise ArmError("the arm was let go a moment ago")
         error_rad = float(np.abs(state.position - command.position).max())
         if not error_rad <= self._torque_on_error_rad:
@@ -194,10 +194,11 @@ class Arx5SdkArm:
             raise ArmError(f"torque stays off: the first command is {error_m * 1e3:.0f} mm away from the gripper")
 
     def _check_following(self, state: ArmState) -> None:
-        """Let an arm go that is not where it shall be: the SDK would pull it there with all its strength."""
+        """Let the arm go if a joint is far from its command: the SDK would pull it there with full torque."""
         if self._commanded is None:
             return
-        error_rad = np.abs(state.position - self._commanded.position)
+        # A joint without a number is left to the controller's watchdog; it must not hide the others.
+        error_rad = np.nan_to_num(np.abs(state.position - self._commanded.position), nan=0.0)
         joint = int(error_rad.argmax())
         if error_rad[joint] > self._following_error_rad:
             # Without kp the SDK's output is the measurement in the next cycle; to a new target it would only turn.
@@ -205,28 +206,29 @@ class Arx5SdkArm:
             commanded, self._commanded, self._let_go_s = self._commanded, None, time.monotonic()
             self._watch.commanded(np.zeros(MOTOR_COUNT), self._let_go_s)
             # The gripper keeps its grip.
-            here = ArmCommand(state.position, np.zeros_like(state.velocity), commanded.gripper_width)
+            position = np.where(np.isfinite(state.position), state.position, commanded.position)
+            here = ArmCommand(position, np.zeros_like(position), commanded.gripper_width)
             self._connected().set_joint_cmd(self._target(here))
             raise ArmError(
                 f"joint{joint + 1} is at {state.position[joint]:.2f} rad, was commanded to "
-                f"{commanded.position[joint]:.2f} rad: something is in its way, or its power was off; "
-                "the arm was let go and only carries itself"
+                f"{commanded.position[joint]:.2f} rad: it is blocked, or its power was off; "
+                "the arm was let go, and is damped and gravity-compensated"
             )
 
     def _approach(self, command: ArmCommand) -> None:
-        """Have the SDK turn its 500 Hz output to a command evenly until the next one comes, instead of at once."""
+        """Have the SDK interpolate its 500 Hz output to a command over one period, instead of stepping to it."""
         target = self._target(command)
         target.timestamp = self._connected().get_timestamp() + self._period_s
         try:
             self._connected().set_joint_cmd(target)
         except (ValueError, RuntimeError):
-            # This process was held up until the stamp had passed.
+            # This process was delayed until the stamp had passed.
             self._connected().set_joint_cmd(self._target(command))
 
     def _target(self, command: ArmCommand) -> Any:
-        """A command in the SDK's terms, to be at now: its stamp is 0.
+        """Return a command in the SDK's form, due now: its stamp is 0.
 
-        The first one has to be like that: from where the SDK was constructed it would interpolate otherwise.
+        The first command must be due now: otherwise the SDK would interpolate from the pose at its construction.
         """
         target = self._sdk.JointState(
             command.position, command.velocity, np.zeros_like(command.position), command.gripper_width
@@ -247,7 +249,7 @@ class Arx5SdkArm:
 
 @contextmanager
 def _errors(what: str) -> Iterator[None]:
-    """Whatever the SDK raises becomes an `ArmError`: the arm's process has to live on and release the arm."""
+    """Turn whatever the SDK raises into an `ArmError`: the arm's process must go on and release the arm."""
     try:
         yield
     except ArmError:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""The control loop: states, watchdogs, timing and threads. The node imports it; it imports no ROS."""

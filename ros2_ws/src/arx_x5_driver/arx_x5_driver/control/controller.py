@@ -14,29 +14,28 @@ import math
 
 import numpy as np
 
-from arx_x5_driver.arm import SILENCE_S, ArmCommand, ArmState
-from arx_x5_driver.chunk import Chunk, ChunkGate, ChunkRejectedError
-from arx_x5_driver.control.config import ControllerConfig
+from arx_x5_driver.arm import ArmCommand, ArmState
+from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.control.config import PAUSE_S, ControllerConfig
 from arx_x5_driver.control.feedback import Feedback
 from arx_x5_driver.control.state import ENABLED, RequestRefusedError, Snapshot, State
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.motion.home_move import HomeMove
-from arx_x5_driver.motion.latency import SlidingPercentile
 from arx_x5_driver.motion.motion import Motion
 from arx_x5_driver.motion.schedule import Schedule
+from arx_x5_driver.rules.chunk_gate import ChunkGate, ChunkRejectedError
 from arx_x5_driver.rules.divergence_guard import DivergenceGuard
 from arx_x5_driver.rules.rules import CHUNK_TIMEOUT, FEEDBACK_TIMEOUT, GUARD, NOT_ENABLED, STOP, RuleBook, Verdict
+from uva_node_utils.latency import LatencyWindow
 
-_DELAY_PERCENTILE = 95.0
 _DELAY_WINDOW = 50  # chunks
 _DELAY_WARM_UP = 3  # the first ones wait for compilation and caches
 _START_TOLERANCE_RAD = 0.05  # a joint measured this far beyond its limit is a calibration error, not noise
 _STILL_RAD_S = 0.1  # more than what measured velocities of resting joints show
-_PAUSE_S = 0.9 * SILENCE_S  # a tenth less: commands reach the arm some time after their ticks
 
 
 class Controller:
-    """Not thread-safe: whoever shares one between threads has to lock around its methods."""
+    """The state machine. It is not thread-safe: lock around its methods if threads share it."""
 
     def __init__(self, config: ControllerConfig, kinematics: Kinematics) -> None:
         self._config = config
@@ -44,7 +43,7 @@ class Controller:
         self._motion = Motion(config.motion, kinematics, self._book)
         self._gate = ChunkGate(config.chunks, self._book)
         self._guard = DivergenceGuard(config.guard)
-        self._delay = SlidingPercentile(_DELAY_PERCENTILE, _DELAY_WINDOW, _DELAY_WARM_UP)
+        self._delay = LatencyWindow(_DELAY_WINDOW, _DELAY_WARM_UP)
         self._state = State.UNCONFIGURED
         self._reason = ""
         self._home: HomeMove | None = None
@@ -63,29 +62,29 @@ class Controller:
 
     @property
     def schedule(self) -> Schedule:
-        """The running chunk, and what became of the steps of all chunks."""
+        """The running chunk, and the counts of executed, dropped and superseded steps."""
         return self._motion.schedule
 
     def configure(self) -> None:
-        """The arm is connected."""
+        """Enter `inactive`: the arm is connected."""
         self._enter(State.INACTIVE, "not activated yet")
 
     def activate(self) -> None:
-        """Commands may be sent from now on, but only after `enable`."""
-        self._motion.halt()  # what moved when commands ended must not go on now
+        """Enter `stopped`: commands are sent only after `enable`."""
+        self._motion.halt()  # a motion that was cut off must not continue now
         self._feedback.forget()
         self._enter(State.STOPPED, "not enabled yet, call enable")
 
     def deactivate(self) -> None:
-        """Brake, then send no more commands."""
+        """Enter `inactive`: brake, then send no more commands."""
         self._enter(State.INACTIVE, "deactivated")
 
     def cleanup(self) -> None:
-        """The arm is about to be disconnected."""
+        """Enter `unconfigured`: the arm is about to be disconnected."""
         self._enter(State.UNCONFIGURED, "cleaned up")
 
     def enable(self, now_s: float) -> None:
-        """Start commanding from where the arm is measured to be. Raises `RequestRefusedError`."""
+        """Hold the arm where it is measured to be. Raises `RequestRefusedError` where that is not safe."""
         if self._state in ENABLED:
             return
         if self._state not in (State.STOPPED, State.FAULT):
@@ -94,7 +93,7 @@ class Controller:
             raise RequestRefusedError("the arm is still braking, try again in a moment")
         measured = self._feedback.fresh(self._advance(now_s))
         if measured is None:
-            raise RequestRefusedError("the arm sends no fresh measurements")
+            raise RequestRefusedError(f"the arm sends no fresh measurements{self._feedback.problem}")
         speeds = np.abs(measured.velocity)
         fastest = int(np.argmax(speeds))
         if not speeds[fastest] <= _STILL_RAD_S:
@@ -116,9 +115,12 @@ class Controller:
             self._enter(State.STOPPED, reason)
 
     def fault(self, reason: str, rule: str | None = None, brakes: bool = True) -> None:
-        """Something below or beside the controller failed, which counts for a rule: brake, and stay.
+        """Brake and stay in `fault` until `enable`, because something outside the controller failed.
 
-        Without `brakes` no command reaches the arm, whose process stands it still: nothing is made up for later.
+        Args:
+            reason: what failed.
+            rule: the rule that counts it, if any.
+            brakes: False if no command reaches the arm: its process makes it stand still, and the motion is dropped.
         """
         if not brakes and self._motion.moving:
             self._motion.halt()
@@ -135,23 +137,19 @@ class Controller:
         self._reason = "moving to the home position"
 
     def offer(self, chunk: Chunk, now_s: float) -> None:
-        """Execute a chunk that was received at a time. Raises `ChunkRejectedError`, which is counted."""
+        """Execute a chunk that was received at `now_s`. Raises `ChunkRejectedError`, which is counted."""
         now_s = self._advance(now_s)
         try:
-            borne = self._check(chunk, now_s)
+            clipped = self._check(chunk, now_s)
         except ChunkRejectedError as rejection:
-            self._rejected += 1
-            self._book.count(rejection.rule)
-            self._last_rejection = str(rejection)
-            if self._book.action(rejection.rule) == STOP:
-                self.stop(f"chunk {chunk.sequence} broke a rule, {rejection}")
+            self.reject(rejection, f"chunk {chunk.sequence}")
             raise
         if self._gate.accepted(chunk, now_s):
-            self._delay.restart()
+            self._delay.clear()
         self._delay.add(now_s - chunk.stamp_s)
         if self._state is not State.ACTIVE:
             self._guard.begin(now_s)
-        for rule in borne:
+        for rule in clipped:
             self._book.count(rule)
         self._motion.run(chunk, now_s, already_running=self._state is State.ACTIVE)
         self._accepted += 1
@@ -159,15 +157,23 @@ class Controller:
         self._last_rejection = ""
         self._state, self._reason = State.ACTIVE, "executing chunks"
 
+    def reject(self, rejection: ChunkRejectedError, chunk: str = "a chunk") -> None:
+        """Count a rejected chunk, and stop an enabled arm if its rule says so."""
+        self._rejected += 1
+        self._book.count(rejection.rule)
+        self._last_rejection = str(rejection)
+        if self._state in ENABLED and self._book.action(rejection.rule) == STOP:
+            self.stop(f"{chunk} broke a rule, {rejection}")
+
     def report_divergence(self, divergence: float, now_s: float) -> None:
-        """Note how far the world is from what the running chunk's prediction says; see `guard`."""
+        """Take in how far the world is from the running chunk's prediction; see `DivergenceGuard`."""
         self._guard.report(divergence, now_s)
 
     def tick(self, now_s: float, measured: ArmState | None) -> ArmCommand | None:
-        """One control period: returns the command to send now, None to send nothing.
+        """Run one control period and return the command to send now, None to send nothing.
 
         Args:
-            now_s: the present; a tick that is not later than the last one does nothing.
+            now_s: the present time; a tick that is not later than the last one does nothing.
             measured: the newest measurement, None if there is none.
         """
         if now_s <= self._tick_s:
@@ -178,8 +184,8 @@ class Controller:
         now_s = self._advance(now_s)
         self._watch(measured, commanded_s)
         moving = self._motion.moving
-        if moving and elapsed_s >= _PAUSE_S:
-            self._motion.halt()  # the arm has stood still meanwhile
+        if moving and elapsed_s >= PAUSE_S:
+            self._motion.halt()  # the arm's process has made the arm stand still meanwhile
         if self._state is State.ACTIVE:
             self._watch_chunk(now_s)
         if self._state is State.ACTIVE and self._guard.gives_up(now_s):
@@ -198,7 +204,7 @@ class Controller:
         return self._motion.command
 
     def snapshot(self, now_s: float) -> Snapshot:
-        """What there is to report."""
+        """Return the report about this controller."""
         sequence, received_s = self._chunk or (0, math.nan)
         return Snapshot(
             state=self._state,
@@ -211,28 +217,28 @@ class Controller:
             steps_executed=self._motion.schedule.executed,
             steps_dropped=self._motion.schedule.dropped,
             steps_superseded=self._motion.schedule.superseded,
-            chunk_delay_s=self._delay.value,
+            chunk_delay_s=self._delay.p95,
             action_latency_s=self._motion.latency.seconds,
             divergence=self._guard.newest(now_s),
             rule_counts=self._book.as_dict(),
         )
 
     def _check(self, chunk: Chunk, now_s: float) -> list[str]:
-        """Raise `ChunkRejectedError` unless a chunk is fit for execution now; the rules that it breaks nevertheless."""
+        """Return the rules that clip this chunk. Raises `ChunkRejectedError` unless it can be executed now."""
         if self._state not in ENABLED:
             raise ChunkRejectedError(NOT_ENABLED, f"the driver is {self._state.value}")
         if self._home is not None:
             raise ChunkRejectedError(NOT_ENABLED, "the arm is moving to its home position")
         if self._guard.holds(now_s):
             raise ChunkRejectedError(GUARD, f"the world diverged by {self._guard.divergence:.3g}")
-        borne = self._gate.check(chunk, now_s, self._motion.lead_s)
+        clipped = self._gate.check(chunk, now_s, self._motion.lead_s, self._motion.pose)
         rule = self._motion.refused_for(chunk)
         if rule is not None:
             raise ChunkRejectedError(rule, "a step lies beyond it")
-        return borne
+        return clipped
 
     def _give_up(self, verdict: Verdict) -> None:
-        """A rule was broken that is not to be clipped: end the motion in which it was."""
+        """End the running motion, because it broke a rule that does not clip."""
         motion = "the move home" if self._home is not None else f"chunk {self._chunk[0] if self._chunk else 0}"
         self._enter(State.STOPPED if verdict.action == STOP else State.HOLDING, f"{motion} broke rule '{verdict.rule}'")
 
@@ -241,12 +247,12 @@ class Controller:
         self._motion.schedule.clear()
 
     def _advance(self, now_s: float) -> float:
-        """The newest time seen: chunks and ticks come from threads that read the clock a little earlier."""
+        """Return the newest time seen: chunks and ticks come from threads that read the clock a little earlier."""
         self._latest_s = max(self._latest_s, now_s)
         return self._latest_s
 
     def _watch(self, measured: ArmState | None, commanded_s: float) -> None:
-        """Learn from a new measurement how the arm follows what was commanded last; none for long is a fault."""
+        """Learn from a new measurement how the arm follows its command. A long silence is a fault."""
         news = self._feedback.take(measured, self._latest_s)
         if self._state not in ENABLED:
             return
@@ -256,10 +262,10 @@ class Controller:
                 self._motion.observe(news.position, since_s)
         elif self._feedback.fresh(self._latest_s) is None:
             reason = f"the arm sent no new measurement for {self._config.feedback_timeout_s:g} s"
-            self.fault(reason, FEEDBACK_TIMEOUT)
+            self.fault(f"{reason}{self._feedback.problem}", FEEDBACK_TIMEOUT)
 
     def _watch_chunk(self, now_s: float) -> None:
-        """Hold when the running chunk is over, or the policy has said nothing for too long."""
+        """Hold when the running chunk is over, or when the policy is silent for too long."""
         sequence, received_s = self._chunk or (0, math.nan)
         schedule, timeout_s = self._motion.schedule, self._config.chunk_timeout_s
         if now_s >= schedule.end_s:

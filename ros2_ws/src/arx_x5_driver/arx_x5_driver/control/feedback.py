@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the arm still says where it is."""
+"""Whether the arm still reports where it is."""
 
 from __future__ import annotations
 
@@ -9,28 +9,38 @@ from arx_x5_driver.arm import ArmState
 
 
 class Feedback:
-    """The newest measurement, and when it came. One that is no newer than that, or without numbers, is none."""
+    """The newest measurement and the time of its receipt.
+
+    A measurement is left out if it is not newer than the last one, if it holds NaN or infinite numbers, or if its stamp
+    lies in the future by more than the timeout: no later one would be newer than that.
+    """
 
     def __init__(self, timeout_s: float) -> None:
+        """Take a measurement as too old once it was received this long ago."""
         self._timeout_s = timeout_s
         self._received_s = -math.inf
         self.newest: ArmState | None = None
+        self.problem = ""
+        """Why the last measurement was left out, as the end of a sentence; empty if there is nothing to say."""
 
     def forget(self) -> None:
-        """Take whatever comes next as new: the arm's clock may begin anew."""
-        self.newest, self._received_s = None, -math.inf
+        """Take the next measurement as new, whatever its stamp: the arm's clock may have started again."""
+        self.newest, self._received_s, self.problem = None, -math.inf, ""
 
     def take(self, measured: ArmState | None, now_s: float) -> ArmState | None:
-        """Take in what was read from the arm; returns it if it is new."""
-        if measured is None or not self._is_news(measured):
+        """Take in what was read from the arm; return it if it is new and can be used."""
+        if measured is None:
             return None
-        self.newest, self._received_s = measured, now_s
-        return measured
+        ahead_s = measured.stamp_s - now_s
+        if not math.isfinite(float(measured.position.sum()) + measured.gripper_width + measured.stamp_s):
+            self.problem = ": the newest one holds NaN or infinite numbers"
+        elif ahead_s > self._timeout_s:
+            self.problem = f": the newest one is stamped {ahead_s:.2f} s in the future"
+        elif self.newest is None or measured.stamp_s > self.newest.stamp_s:
+            self.newest, self._received_s, self.problem = measured, now_s, ""
+            return measured
+        return None
 
     def fresh(self, now_s: float) -> ArmState | None:
-        """The newest measurement unless it is too old."""
+        """Return the newest measurement, None if it is too old."""
         return self.newest if now_s - self._received_s <= self._timeout_s else None
-
-    def _is_news(self, measured: ArmState) -> bool:
-        finite = math.isfinite(float(measured.position.sum()) + measured.gripper_width + measured.stamp_s)
-        return finite and (self.newest is None or measured.stamp_s > self.newest.stamp_s)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thread that works at a fixed rate and knows how well it keeps it."""
+"""A thread that calls a function at a fixed rate and measures how well it keeps that rate."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 _WINDOW_S = 10.0  # statistics are over this much of the past
-_STOP_TIMEOUT_S = 2.0
+STOP_TIMEOUT_S = 2.0
+"""How long `RateLoop.stop` waits for the present call to finish."""
 
 
 @dataclass(frozen=True)
 class RateStatistics:
-    """How a loop did in the last ten seconds (NaN before its first period), and since it was made.
+    """A loop's timing in the last ten seconds (NaN before its first period); `missed` counts from the start.
 
     Attributes:
         period_error_p99_s: 99th percentile of |period - nominal|.
@@ -90,7 +91,7 @@ class RateLoop:
         """
         self._ended.set()
         if self._thread is not None:
-            self._thread.join(_STOP_TIMEOUT_S)
+            self._thread.join(STOP_TIMEOUT_S)
         return not self.alive
 
     @property
@@ -103,7 +104,7 @@ class RateLoop:
         return time.monotonic() - self._last_s
 
     def statistics(self) -> RateStatistics:
-        """The loop's timing."""
+        """Return the loop's timing."""
         # The loop may wait for Python's lock meanwhile, and this is ten times as fast as np.percentile. The NaN of
         # periods to come count as largest.
         count = min(self._count, len(self._works_s))
@@ -115,7 +116,7 @@ class RateLoop:
         self._realtime = make_realtime(self._priority)
         try:
             self._loop(ended)
-        except Exception as error:  # the thread's edge: whoever started it must hear of anything
+        except Exception as error:  # the end of the thread: its owner must learn of any error
             self._on_error(error)
 
     def _loop(self, ended: threading.Event) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a controller on an arm: the one place where threads meet."""
+"""Runs a controller on an arm. Threads meet here and nowhere else."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from arx_x5_driver.control.rate import RateLoop, RateStatistics
 from arx_x5_driver.control.state import RequestRefusedError, Snapshot, State
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.geometry.se3 import Pose
+from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import ARM_ERROR
 
 _REST_TIMEOUT_S = 0.5  # limits let every joint stop within 0.3 s
@@ -23,7 +24,7 @@ Observer = Callable[[float, ArmState, Pose, "ArmCommand | None"], None]
 
 
 class Runtime:
-    """The control loop's thread, and the door to it for all other threads."""
+    """The control loop's thread. All other threads reach the controller through this object."""
 
     def __init__(
         self,
@@ -45,10 +46,10 @@ class Runtime:
             period_s: of the loop.
             observe: is called in every period, in the loop's thread, with the period's time, and what was measured
                 and sent in it.
-            on_news: is called when the controller's state has changed and every few periods, in the loop's thread, at
-                the end of its work: who then works in another thread does so while the loop has a pause.
+            on_news: is called in the loop's thread when the controller's state has changed, and every few periods. It
+                is called at the end of a period's work, so that a thread that it wakes runs while the loop sleeps.
             priority: see `RateLoop`.
-            news_periods: how many periods these are.
+            news_periods: the number of those periods.
         """
         self._arm = arm
         self._controller = controller
@@ -92,7 +93,7 @@ class Runtime:
             self._left_behind = True
 
     def close(self) -> None:
-        """The arm is about to be disconnected: call it after `stop`."""
+        """Prepare for the arm to be disconnected; call it after `stop`."""
         with self._lock:
             self._controller.cleanup()
 
@@ -113,10 +114,13 @@ class Runtime:
             self._controller.home()
 
     def halt(self, reason: str) -> str:
-        """Stop the arm and return when the last command is sent: whoever moves the arm next has it to himself.
+        """Stop the arm and return once the last command is sent: from then on another sender may move the arm.
 
         Returns:
-            What the driver is then. Raises `RequestRefusedError` if that is not so, or it sends nothing anyway.
+            The driver's state and its reason, as a sentence.
+
+        Raises:
+            RequestRefusedError: The arm was not brought to rest, or the driver sends nothing anyway.
         """
         with self._lock:
             self._controller.stop(reason)
@@ -138,13 +142,18 @@ class Runtime:
         with self._lock:
             self._controller.offer(chunk, now_s)
 
+    def reject(self, rejection: ChunkRejectedError) -> None:
+        """See `Controller.reject`."""
+        with self._lock:
+            self._controller.reject(rejection)
+
     def report_divergence(self, value: float, now_s: float) -> None:
         """See `Controller.report_divergence`."""
         with self._lock:
             self._controller.report_divergence(value, now_s)
 
     def watch(self) -> tuple[Snapshot, RateStatistics]:
-        """What to report; call it regularly, it also notices a loop that hangs."""
+        """Return what there is to report. Call it regularly: it also notices a loop that hangs."""
         silence_s = self._loop.silence_s()
         with self._lock:
             if silence_s > _STUCK_S:
@@ -162,7 +171,7 @@ class Runtime:
         except ArmError as error:
             self._unreadable = self._arm_failed(error)
         if self._left_behind:
-            return  # after such a time the arm may be elsewhere, or another loop's
+            return  # by now the arm may be elsewhere, or driven by another loop
         with self._lock:
             self._periods += 1
             period, moves = self._periods, self._sent[1]
@@ -185,7 +194,7 @@ class Runtime:
             self._on_news()
 
     def _arm_failed(self, error: ArmError) -> str:
-        """Nothing that is sent reaches the arm now; the reason of the fault."""
+        """Enter `fault`, as no command reaches the arm now, and return the reason."""
         reason = f"the arm failed: {error}"
         self._failed = True
         with self._lock:
@@ -198,7 +207,7 @@ class Runtime:
         self.error = error
 
     def _comes_to_rest(self, since: int) -> bool:
-        """Wait until a period after that one is over and the arm was sent to stand still; False: it takes too long."""
+        """Wait until a period after `since` ended with the arm at rest; return False if that takes too long."""
         deadline_s = time.monotonic() + _REST_TIMEOUT_S
         while self._loop.alive and time.monotonic() < deadline_s:
             period, moves = self._sent

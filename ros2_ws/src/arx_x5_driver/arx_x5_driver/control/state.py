@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States of the driver and what it reports about itself."""
+"""The driver's states and its report about itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class State(str, Enum):
-    """States of the driver, by the names that it publishes."""
+    """The driver's states, with the names that it publishes."""
 
     UNCONFIGURED = "unconfigured"
     INACTIVE = "inactive"
@@ -22,27 +22,27 @@ ENABLED = (State.ACTIVE, State.HOLDING)
 
 
 class RequestRefusedError(RuntimeError):
-    """An operator's request cannot be granted now; the message says why."""
+    """An operator's request is refused; the message says why."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the controller says about itself; counts are since it was made.
+    """The controller's report about itself. Counts start when the controller is made.
 
     Attributes:
         state: present state.
-        reason: why it is in it.
-        chunk_sequence: of the newest accepted chunk, 0 if there is none.
-        chunk_age_s: time since that was received, NaN if there is none.
-        chunks_accepted: chunks that were executed.
-        chunks_rejected: chunks that were not.
+        reason: why the driver is in that state.
+        chunk_sequence: sequence of the newest accepted chunk, 0 if there is none.
+        chunk_age_s: time since the receipt of that chunk, NaN if there is none.
+        chunks_accepted: number of chunks that were accepted.
+        chunks_rejected: number of chunks that were rejected.
         last_rejection: why the newest chunk was rejected, empty if it was accepted.
-        steps_executed: steps whose time came while their chunk was running.
-        steps_dropped: steps that were late when their chunk came.
+        steps_executed: steps that became due while their chunk was running.
+        steps_dropped: steps that were already due when their chunk was received.
         steps_superseded: steps that a newer chunk, or the end of the motion, replaced before their time.
         chunk_delay_s: 95th percentile of the times from an observation to the receipt of its chunk, NaN if unknown.
-        action_latency_s: by how much targets are taken earlier for the arm's sake.
-        divergence: the newest reported between prediction and world, NaN if there is none.
+        action_latency_s: how far ahead targets are taken because commands take effect late.
+        divergence: the newest reported divergence between prediction and world, NaN if there is none.
         rule_counts: how often each safety rule acted.
     """
 

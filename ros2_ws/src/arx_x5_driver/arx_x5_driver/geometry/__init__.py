@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Geometry of the arm: poses, kinematics, body and limits. All may import it; it imports no sub-package."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arm's body as capsules along its links, and how near they come to each other.
+"""The arm's body as capsules along its links, and the clearance between them.
 
 The SDK installs no meshes. Ends of the capsules follow from the joints' offsets in its URDFs, radii are estimates on
-the slim side, such that all of the arm's home pose is free; they are no replacement for looking at one's own gripper.
+the slim side, so that the home pose is free of collision. Check them against your own gripper.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from arx_x5_driver.array import Array
+
 Point = tuple[float, float, float]
 
 
@@ -30,14 +30,14 @@ class Capsule:
 
     @property
     def reach_m(self) -> float:
-        """How far its segment gets from the link's origin."""
+        """Greatest distance of its segment from the link's origin."""
         return max(math.hypot(*self.start), math.hypot(*self.end))
 
 
 def arm_capsules(base_height_m: float, tool_length_m: float) -> tuple[Capsule, ...]:
-    """Capsules of an X5, X5_umi or L5, from the height of the first joint and the end effector's way from the last.
+    """Capsules of an X5, X5_umi or L5, from the height of the first joint and the tool's length.
 
-    The base is upright below the first joint, and turning about that changes nothing of it: it counts as its link.
+    The base is a vertical capsule below the first joint, whose rotation does not change it: it counts as that link.
     """
     return (
         Capsule(1, (0.0, 0.0, -base_height_m), (0.0, 0.0, 0.045 - base_height_m), 0.045),
@@ -55,19 +55,19 @@ class Body:
     Links next to each other touch by design; so do the two on either side of the small fifth one.
 
     Attributes:
-        levers_m: `(P, n)` [m], how far beyond each joint's axis the farther capsule of a pair reaches: a turn by an
-            angle changes their distance by no more than that times the angle. 0 where both turn, or none.
+        levers_m: `(P, n)` [m], how far beyond each joint's axis the farther capsule of a pair reaches: a rotation by an
+            angle changes their distance by no more than that times the angle. 0 where both rotate, or none.
     """
 
     def __init__(self, capsules: Sequence[Capsule], link_lengths_m: Sequence[float]) -> None:
-        """Prepare a body, ordered by links, on a chain whose n joints lie this far from the ones before."""
+        """Prepare capsules in the order of their links, and the distance of each joint from the one before."""
         self._links = [capsule.link for capsule in capsules]
         self._points = np.ones((len(capsules), 1, 4, 2))
         for row, capsule in enumerate(capsules):
             self._points[row, 0, :3] = np.array((capsule.start, capsule.end)).T
         pairs = [(a, b) for a, b in combinations(range(len(capsules)), 2) if not _neighbours(capsules[a], capsules[b])]
         self._radii = np.array([capsules[a].radius_m + capsules[b].radius_m for a, b in pairs])
-        # Of all pairs: the way along the first segment, along the second, and from the second's start to the first's.
+        # Of all pairs: vectors along the first segment, along the second, and from the second's start to the first's.
         differences = np.zeros((3, len(pairs), len(capsules), 2))
         for row, (a, b) in enumerate(pairs):
             differences[0, row, a] = differences[1, row, b] = (-1.0, 1.0)
@@ -80,11 +80,11 @@ class Body:
                 self.levers_m[row, joint] = stretched_m + capsules[b].reach_m
 
     def distances(self, frames: Array) -> Array:
-        """Distances `(S, P)` [m] between the pairs' surfaces, at link poses `(links, S, 4, 4)`; < 0: they overlap."""
+        """Return distances `(S, P)` [m] of the pairs' surfaces, < 0 in collision, at poses `(links, S, 4, 4)`."""
         count, pairs = frames.shape[1], len(self._radii)
         ends = (frames[self._links, :, :3] @ self._points).transpose(1, 0, 3, 2)
-        ways = self._differences @ ends.reshape(count, 2 * len(self._links), 3)
-        distances = segment_distances(ways[:, :pairs], ways[:, pairs : 2 * pairs], ways[:, 2 * pairs :])
+        vectors = self._differences @ ends.reshape(count, 2 * len(self._links), 3)
+        distances = segment_distances(vectors[:, :pairs], vectors[:, pairs : 2 * pairs], vectors[:, 2 * pairs :])
         distances -= self._radii
         return distances
 
@@ -93,16 +93,16 @@ def _neighbours(first: Capsule, second: Capsule) -> bool:
     return second.link - first.link <= 1 or (first.link, second.link) == (4, 6)
 
 
-def segment_distances(way_a: Array, way_b: Array, apart: Array) -> Array:
-    """Distances `(...)` between segments a and b: ways along them and from b's start to a's, each `(..., 3)`."""
-    aa, bb, ab = _dot(way_a, way_a), _dot(way_b, way_b), _dot(way_a, way_b)
-    ar, br = _dot(way_a, apart), _dot(way_b, apart)
+def segment_distances(along_a: Array, along_b: Array, apart: Array) -> Array:
+    """Return distances `(...)` of segments a and b; vectors `(..., 3)` are along them and from b's start to a's."""
+    aa, bb, ab = _dot(along_a, along_a), _dot(along_b, along_b), _dot(along_a, along_b)
+    ar, br = _dot(along_a, apart), _dot(along_b, apart)
     # The nearest points of the lines, the one on a moved into its segment, then the nearest on b's, then on a's.
-    # Parallel lines have no such point: any one will do.
+    # Parallel lines have no such point: any one serves.
     s = _unit((ab * br - ar * bb) / np.maximum(aa * bb - ab * ab, 1e-12))
     t = _unit((ab * s + br) / np.maximum(bb, 1e-12))
     s = _unit((ab * t - ar) / np.maximum(aa, 1e-12))
-    gap = apart + s[..., np.newaxis] * way_a - t[..., np.newaxis] * way_b
+    gap = apart + s[..., np.newaxis] * along_a - t[..., np.newaxis] * along_b
     distances: Array = np.sqrt(_dot(gap, gap))
     return distances
 

@@ -1,30 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where all links of the arm are, for many joint angles at once: the frames along a URDF's chain.
+"""Frames of all links along a URDF's chain, for many joint angles at once.
 
-The SDK's solver knows the end effector only, one configuration a call. Checks of a whole braking path against the
+The SDK's solver gives the end effector only, one configuration a call. Checks of a whole braking path against the
 arm's own body need every link at a dozen points in a fraction of a millisecond.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-Array = NDArray[np.float64]
+from arx_x5_driver.array import Array
+from arx_x5_driver.geometry.urdf import read_links
 
 _BASE = np.eye(4)
 _YZX, _ZXY = (1, 2, 0), (2, 0, 1)
 
 
 class Chain:
-    """A serial chain of revolute joints, ended by fixed ones."""
+    """A serial chain of revolute joints, with fixed joints at its end."""
 
     def __init__(self, urdf: Path, base: str, tip: str) -> None:
-        """Read the chain between two links. Raises `ValueError` if there is none of this kind."""
+        """Read the chain between two links. Raises `ValueError` if there is no such chain."""
         origins, axes = _read(urdf, base, tip)
         # A joint's transform is C + S sin(q) + K cos(q), by Rodrigues; the origin is multiplied in.
         axes = [axis / np.linalg.norm(axis) for axis in axes]
@@ -33,11 +31,11 @@ class Chain:
         self._terms = np.array(terms).reshape(len(axes), 3, 16)
         self._tool = origins[-1]
         self.link_lengths_m = [float(np.linalg.norm(origin[:3, 3])) for origin in origins[:-1]]
-        """How far each joint lies from the one before, the first from the base."""
+        """Distance of each joint from the one before, of the first from the base."""
         self.levers_m = [
             sum(self.link_lengths_m[joint + 1 :]) + self.tool_length_m for joint in range(self.joint_count)
         ]
-        """How far the tip can be from each joint."""
+        """Greatest distance of the tip from each joint."""
 
     @property
     def joint_count(self) -> int:
@@ -46,11 +44,11 @@ class Chain:
 
     @property
     def tool_length_m(self) -> float:
-        """How far the tip lies from the last joint."""
+        """Distance of the tip from the last joint."""
         return float(np.linalg.norm(self._tool[:3, 3]))
 
     def frames(self, joints: Array) -> Array:
-        """Poses `(n + 2, S, 4, 4)` of the base, the n links and the tip in the base frame, at joints `(S, n)`."""
+        """Return poses `(n + 2, S, 4, 4)` of base, n links and tip in the base frame, at joints `(S, n)`."""
         factors = np.empty((self.joint_count, len(joints), 3))
         factors[:, :, 0] = 1.0
         np.sin(joints.T, out=factors[:, :, 1])
@@ -65,7 +63,7 @@ class Chain:
         return frames
 
     def jacobian(self, joints: Array) -> Array:
-        """Derivative `(6, n)` of the tip's position and rotation vector in the base frame, at joints `(n,)`."""
+        """Return derivatives `(6, n)` of the tip's position and rotation vector in the base frame, at joints `(n,)`."""
         frames = self.frames(joints[np.newaxis])[1:, 0]
         axes = (frames[:-1, :3, :3] @ self._axes)[:, :, 0]
         arms = frames[-1, :3, 3] - frames[:-1, :3, 3]
@@ -76,48 +74,33 @@ class Chain:
 
 
 def _read(urdf: Path, base: str, tip: str) -> tuple[list[Array], list[Array]]:
-    """Origins `(4, 4)` of the joints between two links, the fixed ones at the end as one, and axes of the others."""
-    joints = {_attribute(joint, "child", "link"): joint for joint in ElementTree.parse(urdf).getroot().iter("joint")}
-    way = []
-    link = tip
-    while link != base:
-        if link not in joints:
+    """Return origins `(4, 4)` of the joints between two links, with fixed ones at the end as one, and the axes."""
+    links = {link.name: link for link in read_links(urdf)}
+    path = []
+    name = tip
+    while name != base:
+        if name not in links:
             raise ValueError(f"{urdf} has no chain from '{base}' to '{tip}'")
-        way.append(joints[link])
-        link = _attribute(joints[link], "parent", "link")
+        path.append(links[name])
+        name = links[name].parent
     origins, axes = [], []
     tool = np.eye(4)
-    for joint in reversed(way):
-        origin = _origin(joint)
-        if joint.get("type") == "fixed":
-            tool = tool @ origin
-        elif joint.get("type") in ("revolute", "continuous") and (tool == np.eye(4)).all():
-            origins.append(origin)
-            axes.append(np.array(_attribute(joint, "axis", "xyz").split(), dtype=np.float64))
+    for link in reversed(path):
+        if link.joint_type == "fixed":
+            tool = tool @ link.origin
+        elif link.joint_type in ("revolute", "continuous") and (tool == np.eye(4)).all():
+            origins.append(link.origin)
+            axes.append(link.axis)
         else:
-            raise ValueError(f"joint '{joint.get('name')}' of {urdf} is {joint.get('type')}, after a fixed one or not")
+            raise ValueError(
+                f"joint '{link.joint_name}' of {urdf} is {link.joint_type}: "
+                "the chain must be of revolute joints, then fixed ones"
+            )
     return [*origins, tool], axes
 
 
-def _attribute(joint: ElementTree.Element, tag: str, name: str) -> str:
-    element = joint.find(tag)
-    if element is None:
-        raise ValueError(f"joint '{joint.get('name')}' has no <{tag}>")
-    return element.get(name, "")
-
-
-def _origin(joint: ElementTree.Element) -> Array:
-    origin = joint.find("origin")
-    matrix = np.eye(4)
-    if origin is not None:
-        matrix[:3, 3] = [float(number) for number in origin.get("xyz", "0 0 0").split()]
-        rpy = [float(number) for number in origin.get("rpy", "0 0 0").split()]
-        matrix[:3, :3] = Rotation.from_euler("xyz", rpy).as_matrix()
-    return matrix
-
-
 def _rodrigues(axis: Array) -> Array:
-    """Matrices C, S, K `(3, 4, 4)` so that C + S sin(q) + K cos(q) turns by q about the unit axis."""
+    """Return matrices C, S, K `(3, 4, 4)`, so that C + S sin(q) + K cos(q) turns by q about the unit axis."""
     x, y, z = axis
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     terms = np.zeros((3, 4, 4))

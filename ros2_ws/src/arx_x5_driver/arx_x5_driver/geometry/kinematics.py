@@ -2,10 +2,10 @@
 """Kinematics of the X5 by the SDK's solver, with the URDF that the SDK installs.
 
 The inverse first takes Newton steps on the SDK's forward kinematics: targets come every few milliseconds and lie
-close together, so one step nearly always does. Only where they fail is the SDK's own search asked. That one takes
+close together, so one step nearly always does. Only where they fail is the SDK's own search used. It takes
 longer, and it returns the angles it was given while they are within 0.1 mm and 0.01 rad of the target, which would
-make a staircase of a slow turn. Neither keeps to joint limits, whatever the solver is constructed with, nor to a
-branch of solutions: that is left to `safety`.
+turn a slow rotation into steps. Neither keeps joint limits, whatever the solver is constructed with, nor a branch of
+solutions: `motion.cartesian_filter` does.
 """
 
 from __future__ import annotations
@@ -20,15 +20,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT
+from arx_x5_driver.array import Array
 from arx_x5_driver.geometry.body import Body, arm_capsules
 from arx_x5_driver.geometry.chain import Chain
 from arx_x5_driver.geometry.limits import LIMITS, ArmLimits
 from arx_x5_driver.geometry.se3 import Pose, quaternion_from_rpy, rotation_vector, rpy_from_quaternion
-
-Array = NDArray[np.float64]
 
 _DAMPING = 1e-6  # keeps Newton steps finite at singularities
 _NEWTON_STEPS = 3
@@ -36,7 +34,7 @@ _GAIN_REUSE_RAD = 0.05  # the Jacobian changes by about as much, so that a step 
 _EVEN = 10.0  # condition number of most poses; where it is higher the Jacobian's inverse changes faster
 _EXACT = 1e-7  # m and rad
 _CLOSE_ENOUGH = 1e-4  # m and rad; the motors resolve no more
-_UNITS = np.array((0.3, 0.3, 0.3, 1.0, 1.0, 1.0))  # what counts as much as a radian: about the forearm's length [m]
+_UNITS = np.array((0.3, 0.3, 0.3, 1.0, 1.0, 1.0))  # equal to a radian: about the forearm's length [m]
 _SOLVED = 0  # KDL::SolverI::E_NOERROR
 
 
@@ -45,7 +43,7 @@ class SdkMissingError(RuntimeError):
 
 
 def import_sdk() -> Any:
-    """The SDK's Python module. Raises `SdkMissingError` saying how to get it."""
+    """Return the SDK's Python module. Raises `SdkMissingError`, which says how to get it."""
     try:
         return import_module("arx5_interface")
     except ImportError as error:
@@ -53,32 +51,32 @@ def import_sdk() -> Any:
 
 
 class Kinematics(Protocol):
-    """What the controller needs to know about the arm's geometry."""
+    """The geometry of an arm, as the controller uses it."""
 
     @property
     def body(self) -> Body:
-        """What must not touch itself, in frames of `frames`."""
+        """The arm's body, in the frames of `frames`."""
         ...
 
     @property
     def levers_m(self) -> Sequence[float]:
-        """How far the end effector can be from each joint."""
+        """Greatest distance of the end effector from each joint."""
         ...
 
     def forward(self, joints: Array) -> Pose:
-        """The end effector's pose in the base frame at joint angles `(6,)` [rad]."""
+        """Return the end effector's pose in the base frame at joint angles `(6,)` [rad]."""
         ...
 
     def inverse(self, pose: Pose, seed: Array) -> Array | None:
-        """Joint angles `(6,)` near the seed for a pose, perhaps beyond limits; None if there are none."""
+        """Return joint angles `(6,)` near the seed for a pose, perhaps beyond limits; None if there are none."""
         ...
 
     def frames(self, joints: Array) -> Array:
-        """Poses `(links, S, 4, 4)` of all links in the base frame at joint angles `(S, 6)`, the end effector last."""
+        """Return poses `(links, S, 4, 4)` of all links in the base frame at joints `(S, 6)`, the end effector last."""
         ...
 
     def condition(self, joints: Array) -> float:
-        """How unevenly joints `(6,)` move the end effector: from 1 to infinity, which is a singularity."""
+        """Return the condition number at joints `(6,)`: from 1 to infinity, which is a singularity."""
         ...
 
 
@@ -131,7 +129,7 @@ class SdkKinematics:
         status, found = self._solver.inverse_kinematics(target, seed)
         if status != _SOLVED or not np.isfinite(found).all():
             return None
-        # At a singularity steps may lead nowhere, but what was found is as good as the SDK can tell.
+        # At a singularity the steps may not converge, but the SDK takes what it found for a solution.
         refined = self._refine(pose, found)
         return found if refined is None else refined
 
@@ -145,7 +143,7 @@ class SdkKinematics:
         return self._condition
 
     def _refine(self, pose: Pose, joints: Array) -> Array | None:
-        """Newton steps until the pose is reached; None if they do not get there."""
+        """Return joints after Newton steps to the pose, None if the steps do not converge."""
         error = _difference(self.forward(joints), pose)
         for _ in range(_NEWTON_STEPS):
             if np.abs(error).max() <= _EXACT:
@@ -157,7 +155,7 @@ class SdkKinematics:
         return joints if np.abs(error).max() <= _CLOSE_ENOUGH else None
 
     def _newton_gain(self, joints: Array) -> Array:
-        """Damped inverse `(6, 6)` of the Jacobian, at these or very close joint angles: it is dear to compute."""
+        """Return the damped inverse `(6, 6)` of the Jacobian, of very close joint angles if known: it costs time."""
         if not np.abs(joints - self._gain_at).max() * max(self._condition, _EVEN) <= _GAIN_REUSE_RAD * _EVEN:
             left, stretches, right = np.linalg.svd(self._chain.jacobian(joints) / _UNITS[:, np.newaxis])
             damped = stretches / (stretches * stretches + _DAMPING)
@@ -169,7 +167,7 @@ class SdkKinematics:
 
 @contextmanager
 def _native_output_dropped() -> Iterator[None]:
-    """Keep the remarks about the URDF that the SDK's C++ code prints, partly without line ends, off the terminal."""
+    """Keep the SDK's C++ messages about the URDF off the terminal."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
@@ -187,13 +185,13 @@ def _native_output_dropped() -> Iterator[None]:
 
 
 def limits_of(model: str) -> ArmLimits:
-    """The limits of an arm model. Raises `ValueError` naming the known ones."""
+    """Return the limits of an arm model. Raises `ValueError`, which names the known ones."""
     if model not in LIMITS:
         raise ValueError(f"unknown arm model '{model}', known are {', '.join(LIMITS)}")
     return LIMITS[model]
 
 
 def _difference(first: Pose, second: Pose) -> Array:
-    """What leads from one pose to another: metres and rotation vector `(6,)`."""
+    """Return the difference of two poses: position [m] and rotation vector [rad] `(6,)`."""
     turn = rotation_vector(first.quaternion, second.quaternion)
     return np.concatenate((second.position - first.position, turn))

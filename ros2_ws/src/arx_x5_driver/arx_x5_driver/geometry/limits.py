@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the X5 arms can do, as their SDK's configuration says (`arx5_interface.RobotConfigFactory`).
+"""Limits of the X5 arms, from their SDK's configuration (`arx5_interface.RobotConfigFactory`).
 
-The numbers stand here too, so that a driver, a simulator or a test can know them without the SDK; a test
-holds them equal to the installed SDK's. The limits in the URDF files are wider or contradict these: do not
+The numbers are here, too, so that a driver, a simulator or a test can use them without the SDK; a test compares
+them with the installed SDK. The limits in the URDF files are wider or contradict these: do not
 use them. The SDK has neither acceleration nor jerk limits, and its end effector velocities (0.6 m/s, 1.8
 rad/s) are stored, not applied.
 """
@@ -19,7 +19,7 @@ class ArmLimits:
     """Hard limits of one arm model.
 
     Attributes:
-        model: the name that the SDK knows the arm by.
+        model: name of the arm in the SDK.
         position_min: lowest joint angles [rad].
         position_max: highest joint angles [rad].
         velocity_max: highest joint speeds [rad/s].

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Poses and unit quaternions (x, y, z, w) for the control loop.
 
-scipy's `Rotation` says the same in fewer lines, but each call costs about 10 us, and the loop makes dozens in
-a period; these take about 1 us. The tests compare them with scipy.
+scipy's `Rotation` does the same in fewer lines, but a call takes about 10 us, and the loop makes dozens in a period;
+these take about 1 us. The tests compare them with scipy.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from arx_x5_driver.array import Array
 
 _NEARLY_PARALLEL = 0.9995  # above this dot product slerp's sines lose precision, and lerp is exact to 1e-7
 
@@ -25,31 +24,31 @@ class Pose(NamedTuple):
     quaternion: Array
 
     def distance(self, other: Pose) -> tuple[float, float]:
-        """Distance to another pose: metres and radians."""
+        """Return the distance to another pose: metres and radians."""
         dx, dy, dz = (other.position - self.position).tolist()
         return math.sqrt(dx * dx + dy * dy + dz * dz), angle_between(self.quaternion, other.quaternion)
 
     def interpolate(self, other: Pose, fraction: float) -> Pose:
-        """The pose a fraction (0..1) of the way to another: straight in position, slerp in rotation."""
+        """Return the pose at a fraction (0..1) of the path to another: straight in position, slerp in rotation."""
         position = self.position + (other.position - self.position) * fraction
         return Pose(position, slerp(self.quaternion, other.quaternion, fraction))
 
 
 def normalized(quaternion: Array) -> Array:
-    """The quaternion `(4,)` scaled to unit length; it must not be zero."""
+    """Return the quaternion `(4,)` scaled to unit length; it must not be zero."""
     x, y, z, w = quaternion.tolist()
     norm = math.sqrt(x * x + y * y + z * z + w * w)
     return np.array((x / norm, y / norm, z / norm, w / norm))
 
 
 def angle_between(first: Array, second: Array) -> float:
-    """The angle [rad, 0..pi] of the rotation that leads from one unit quaternion to the other."""
+    """Return the angle [rad, 0..pi] of the rotation that leads from one unit quaternion to the other."""
     x, y, z = rotation_vector(first, second).tolist()
     return math.sqrt(x * x + y * y + z * z)
 
 
 def rotation_vector(first: Array, second: Array) -> Array:
-    """Rotation vector `(3,)` [rad], in the parent frame, that turns unit quaternion `first` into `second`."""
+    """Return the rotation vector `(3,)` [rad], in the parent frame, from unit quaternion `first` to `second`."""
     ax, ay, az, aw = first.tolist()
     bx, by, bz, bw = second.tolist()
     # second * conjugate(first)
@@ -65,7 +64,7 @@ def rotation_vector(first: Array, second: Array) -> Array:
 
 
 def slerp(first: Array, second: Array, fraction: float) -> Array:
-    """Spherical interpolation between unit quaternions along the shorter way."""
+    """Interpolate between unit quaternions along the shorter arc."""
     ax, ay, az, aw = first.tolist()
     bx, by, bz, bw = second.tolist()
     dot = ax * bx + ay * by + az * bz + aw * bw
@@ -81,7 +80,7 @@ def slerp(first: Array, second: Array, fraction: float) -> Array:
 
 
 def quaternion_from_rpy(roll: float, pitch: float, yaw: float) -> Array:
-    """Unit quaternion of roll, pitch, yaw [rad] about the fixed axes x, y, z in this order."""
+    """Return the unit quaternion of roll, pitch, yaw [rad] about the fixed axes x, y, z in this order."""
     cr, sr = math.cos(roll / 2), math.sin(roll / 2)
     cp, sp = math.cos(pitch / 2), math.sin(pitch / 2)
     cy, sy = math.cos(yaw / 2), math.sin(yaw / 2)
@@ -96,7 +95,7 @@ def quaternion_from_rpy(roll: float, pitch: float, yaw: float) -> Array:
 
 
 def rpy_from_quaternion(quaternion: Array) -> tuple[float, float, float]:
-    """Roll, pitch, yaw [rad] about the fixed axes x, y, z of a unit quaternion."""
+    """Return roll, pitch, yaw [rad] about the fixed axes x, y, z of a unit quaternion."""
     x, y, z, w = quaternion.tolist()
     sine_pitch = 2.0 * (w * y - z * x)
     cosine_pitch = math.hypot(1.0 - 2.0 * (y * y + z * z), 2.0 * (w * z + x * y))

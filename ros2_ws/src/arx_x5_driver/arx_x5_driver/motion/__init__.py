@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""From chunks to commands within all limits. Imports `geometry` and `rules`; only `control` imports it."""

@@ -1,25 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a wanted end effector pose to joint angles that the arm may be sent towards.
+"""From a wanted end effector pose to joint angles that the arm may be sent to.
 
 Rules are applied to every target, in this order: the pose is brought into the workspace box, the gripper above the
 table, both within reach of the Cartesian speed limits, which shrink near singularities; its joint angles must exist,
 lie within the joint limits and close to the last ones. Where no angles pass, the target stays where it was.
 
-Joints do not follow targets exactly, so what is commanded is looked at once more by `gate.StoppingPathCheck`: that
-is what the limits on the end effector rest on.
+Joints do not follow targets exactly, so `StoppingPathCheck` checks the commands, too: the limits on the end effector
+rest on that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from arx_x5_driver.chunk import Chunk
+from arx_x5_driver.array import Array
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.geometry.se3 import Pose
-from arx_x5_driver.motion.joint_tracker import JointBounds
+from arx_x5_driver.motion.joint_bounds import JointBounds
+from arx_x5_driver.rules.cartesian import CartesianRules
 from arx_x5_driver.rules.rules import (  # fmt: skip
     CARTESIAN_SPEED,
     GUARD,
@@ -33,90 +31,16 @@ from arx_x5_driver.rules.rules import (  # fmt: skip
     RuleBook,
 )
 
-Array = NDArray[np.float64]
-
-_IK_OVERSHOOT_RAD = 0.05  # a solution this little beyond a joint limit is moved to it; more would be another pose
+_IK_OVERSHOOT_RAD = 0.05  # a solution up to this far beyond a joint limit is clipped; farther would be another pose
 _FOLLOWED_SHARE = 0.8  # of the joint velocities: the filter behind needs the rest to catch up
-_SHORTENINGS = 6  # of the way to the target, before it is given up for this period
-_SLOWEST_SHARE = 0.1  # of the Cartesian speeds, at a singularity: with none the arm could not leave it again
-
-
-@dataclass(frozen=True)
-class CartesianRules:
-    """Limits on where the end effector is sent, and how fast.
-
-    Attributes:
-        workspace_min: lowest corner of the box `(3,)` [m] in the base frame.
-        workspace_max: highest corner.
-        table_height_m: height of the table's surface.
-        table_clearance_m: how far above it the keypoints stay.
-        keypoints: points of the gripper `(K, 3)` [m] in the end effector's frame.
-        self_distance_m: least distance between parts of the arm.
-        speed_m_s: highest speed.
-        speed_rad_s: highest rate of turn.
-        acceleration_m_s2: highest acceleration by those of the joints.
-        jerk_m_s3: highest jerk by those of the joints.
-        singularity_slow: condition number of the kinematics from which on both speeds shrink.
-        singularity_slowest: condition number at which they have shrunk to a tenth.
-        ik_jump_rad: largest change of a joint from one period's solution to the next.
-    """
-
-    workspace_min: Array
-    workspace_max: Array
-    table_height_m: float
-    table_clearance_m: float
-    keypoints: Array
-    self_distance_m: float
-    speed_m_s: float
-    speed_rad_s: float
-    acceleration_m_s2: float
-    jerk_m_s3: float
-    singularity_slow: float
-    singularity_slowest: float
-    ik_jump_rad: float
-
-    def __post_init__(self) -> None:
-        if not (self.workspace_min < self.workspace_max).all():
-            raise ValueError(f"workspace_min {self.workspace_min} is not below {self.workspace_max}")
-        if not self.singularity_slow < self.singularity_slowest:
-            raise ValueError(f"singularity_slow {self.singularity_slow} is not below {self.singularity_slowest}")
-        if not (self.keypoints.size and np.isfinite(self.keypoints).all()):
-            raise ValueError(f"the gripper needs keypoints, all of them numbers, got {self.keypoints.tolist()}")
-        if not self.floor_m < self.workspace_max[2]:
-            raise ValueError(f"the table with its clearance, {self.floor_m:g} m, is not below {self.workspace_max}")
-
-    @property
-    def floor_m(self) -> float:
-        """Height that no keypoint goes below."""
-        return self.table_height_m + self.table_clearance_m
-
-    def speed_share(self, condition: float) -> float:
-        """Share of the Cartesian speeds that is left at a condition number."""
-        way = (condition - self.singularity_slow) / (self.singularity_slowest - self.singularity_slow)
-        return 1.0 - (1.0 - _SLOWEST_SHARE) * min(max(way, 0.0), 1.0)
-
-    def lowest_m(self, pose: Pose) -> float:
-        """Height of the pose's lowest keypoint."""
-        x, y, z, w = pose.quaternion.tolist()
-        upwards = np.array((2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)))
-        return float(pose.position[2]) + float((self.keypoints @ upwards).min())
-
-    def broken_by(self, chunk: Chunk) -> list[str]:
-        """Which of the rules on single poses a (valid) chunk breaks."""
-        inside = (chunk.positions >= self.workspace_min) & (chunk.positions <= self.workspace_max)
-        broken = [] if inside.all() else [WORKSPACE]
-        poses = (
-            Pose(position, rotation) for position, rotation in zip(chunk.positions, chunk.quaternions, strict=True)
-        )
-        if any(self.lowest_m(pose) < self.floor_m for pose in poses):
-            broken.append(TABLE)
-        return broken
+_SHORTENINGS = 6  # of the path to the target, before it is given up for this period
 
 
 class CartesianFilter:
-    """Applies `CartesianRules`, and remembers where the target was brought last."""
+    """Applies `CartesianRules` to targets, and keeps the last one."""
 
     def __init__(self, rules: CartesianRules, joints: JointBounds, kinematics: Kinematics, book: RuleBook) -> None:
+        """Apply rules and joint limits, and note broken rules in the book; call `reset` before the first target."""
         self._rules = rules
         self._bounds = joints
         self._kinematics = kinematics
@@ -127,7 +51,7 @@ class CartesianFilter:
 
     @property
     def pose(self) -> Pose:
-        """The last pose that was let through."""
+        """The last allowed pose."""
         return self._pose
 
     def reset(self, joints: Array) -> None:
@@ -137,9 +61,9 @@ class CartesianFilter:
         self._held_back = False
 
     def joints_for(self, pose: Pose, dt_s: float, speed_share: float = 1.0) -> Array:
-        """Joint angles `(6,)` to go to in the next `dt_s` in order to reach the pose, at a share of the speeds.
+        """Return joint angles `(6,)` for the next `dt_s` on the path to the pose, at a share of the speeds.
 
-        Near a singularity the joints could not keep up with the end effector: it then goes only as far as they can.
+        Near a singularity joints cannot follow the end effector at full speed: it then moves only as far as they can.
         """
         allowed = self._slowed(self._inside(pose), dt_s, speed_share)
         step_rad = _FOLLOWED_SHARE * self._bounds.velocity_max * dt_s
@@ -156,7 +80,7 @@ class CartesianFilter:
         return self._joints
 
     def _solved(self, pose: Pose) -> Array | None:
-        """Joint angles `(6,)` of a pose, within their limits and on the branch of the last ones."""
+        """Return joint angles `(6,)` of a pose, within limits and close to the last ones; None if there are none."""
         joints = self._kinematics.inverse(pose, self._joints)
         if joints is None:
             self._book.act(IK_FAILURE)
@@ -173,7 +97,7 @@ class CartesianFilter:
         return clipped
 
     def _inside(self, pose: Pose) -> Pose:
-        """The nearest pose in the workspace box, or as far above that as the gripper needs over the table."""
+        """Return the nearest pose in the workspace box, raised until the gripper clears the table."""
         rules = self._rules
         position = np.minimum(np.maximum(pose.position, rules.workspace_min), rules.workspace_max)
         if (position != pose.position).any():
@@ -186,15 +110,15 @@ class CartesianFilter:
         return pose
 
     def _slowed(self, pose: Pose, dt_s: float, speed_share: float) -> Pose:
-        """As far towards the pose as the Cartesian speed limits, and the share of them, allow in one period."""
-        way_m, turn_rad = self._pose.distance(pose)
-        needed_s = max(way_m / self._rules.speed_m_s, turn_rad / self._rules.speed_rad_s)
+        """Return the pose as far towards the target as the share of the Cartesian speed limits allows in a period."""
+        distance_m, turn_rad = self._pose.distance(pose)
+        needed_s = max(distance_m / self._rules.speed_m_s, turn_rad / self._rules.speed_rad_s)
         share = self._rules.speed_share(self._kinematics.condition(self._joints))
         if needed_s <= dt_s * share * speed_share:
             self._held_back = False
             return pose
-        # Whoever asks for a share of the speeds answers for it until the target is reached again: a way that would
-        # have been slow enough otherwise breaks no rule.
+        # While the arm catches up after a share of the speeds, the guard counts instead of the speed limits: the target
+        # itself was slow enough and breaks no rule.
         self._held_back |= needed_s <= dt_s * share
         if self._held_back:
             self._book.count(GUARD)

@@ -1,147 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """Moves joints towards targets that may do anything, within limits that always hold.
 
-A filter of third order follows the target; what it asks for then passes the limiter, which is the part that safety
-rests on. It keeps with each motion the *brake* that leads from there to rest (see `brake`), within the limits of
-acceleration and jerk. A step is taken only if its own brake was found good: in speed, in the joints' positions, and
-by whoever looks at the way (`WayCheck`). If that fails, a step nearer to braking is tried, and in the end the brake
-that was found good before is gone along. So the argument is by induction: the joints are on a way that was checked,
-and going on along it is always possible. Each step is a mixture of the brake's and of a wanted one within the limits
-of acceleration and jerk; both keep these, and so do their mixtures.
+A filter of third order follows the target; its output passes the limiter, on which safety rests. With each motion the
+limiter keeps the *brake* that leads from there to rest (see `braking`), within the limits of acceleration and jerk. A
+step is taken only if its own brake passes the checks: of speed, of the joints' positions, and the `PathCheck`. If it
+does not, a step nearer to braking is tried, and in the end the joints follow the brake that passed before. So the
+argument is by induction: the joints are on a path that was checked, and to follow it is always possible. Each step is a
+mixture of the brake's and of a wanted one within the limits of acceleration and jerk; both keep these, and so do their
+mixtures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, reduce
-from itertools import product
+from functools import reduce
 from math import copysign, sqrt
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from arx_x5_driver.motion.braking import Brake, JointMotion, braking_time_s, farthest_ways, peak_velocity
-
-Array = NDArray[np.float64]
+from arx_x5_driver.motion.braking import Brake, JointMotion, braking_time_s, farthest_positions, peak_velocity
+from arx_x5_driver.motion.joint_bounds import JointBounds, SharedBounds
 
 _ROUNDING = 1e-9  # a request this little over a limit is floating point, not a violation
 _TOWARDS_BRAKING = (1.0, 0.75, 0.5, 0.25)  # shares of the wanted step that are tried, the rest being the brake
-_HALVINGS = 40
-_SHORTEST_LEVER_M = 1e-6
-_STOPS_TRIED = 24  # speeds and accelerations for which the longest stop is sought
+_THIRD = 1.0 / 3.0
+
+HIGHEST_BANDWIDTH = 0.5
+"""The highest bandwidth of the filter [rad per period] with which joints come to rest at a resting target, whatever
+their limits. Above 0.87 the filter itself is unstable; in between, limits and missed periods can make joints swing."""
 
 POSITION = "position"
 VELOCITY = "velocity"
 SHARED_ACCELERATION = "shared acceleration"
 
-WayCheck = Callable[[Sequence[float], Brake, float], "str | None"]
-"""Of the present position, the brake after a step, and dt: what forbids to go there and to rest, None if nothing."""
+PathCheck = Callable[[Sequence[float], Brake, float], "str | None"]
+"""(present position, braking after a step, dt) -> the rule that refuses the step, None if none does."""
 
 
 def _anywhere(_here: Sequence[float], _brake: Brake, _dt_s: float) -> None:
     return None
 
 
-@dataclass(frozen=True)
-class JointBounds:
-    """Limits of n joints, each `(n,)`: positions [rad or m], and speeds, accelerations and jerks of these."""
-
-    position_min: Array
-    position_max: Array
-    velocity_max: Array
-    acceleration_max: Array
-    jerk_max: Array
-
-    def __post_init__(self) -> None:
-        if not (self.position_min < self.position_max).all():
-            raise ValueError(f"no room between {self.position_min} and {self.position_max}")
-        if not all((limit > 0.0).all() for limit in (self.velocity_max, self.acceleration_max, self.jerk_max)):
-            raise ValueError("limits of velocity, acceleration and jerk must be positive")
-
-    def part(self, joints: slice) -> JointBounds:
-        """The bounds of some of the joints."""
-        return JointBounds(
-            self.position_min[joints],
-            self.position_max[joints],
-            self.velocity_max[joints],
-            self.acceleration_max[joints],
-            self.jerk_max[joints],
-        )
-
-    def within(self, shared: SharedBounds) -> JointBounds:
-        """The bounds that also hold a joint which moves alone to what joints share."""
-        levers_m = np.maximum(shared.levers_m, _SHORTEST_LEVER_M)
-        return replace(
-            self,
-            acceleration_max=np.minimum(self.acceleration_max, shared.acceleration_max / levers_m),
-            jerk_max=np.minimum(self.jerk_max, shared.jerk_max / levers_m),
-        )
-
-    def rows(self) -> list[tuple[float, float, float, float, float]]:
-        """Of each joint, the limits in the order of the attributes."""
-        arrays = self.position_min, self.position_max, self.velocity_max, self.acceleration_max, self.jerk_max
-        return list(zip(*(array.tolist() for array in arrays), strict=True))
-
-    @cached_property
-    def stopping_time_s(self) -> float:
-        """How long the slowest joint takes to rest from the worst motion within the limits."""
-        shares = np.linspace(0.0, 1.0, _STOPS_TRIED).tolist()
-        longest_s = 0.0
-        for (_, _, velocity_max, acceleration_max, jerk_max), share, push in product(self.rows(), shares, shares):
-            velocity, acceleration = share * velocity_max, push * acceleration_max
-            time_s = braking_time_s(velocity, acceleration, acceleration_max, jerk_max)
-            if peak_velocity(velocity, acceleration, time_s) <= velocity_max * (1.0 + _ROUNDING):
-                longest_s = max(longest_s, time_s)
-        return longest_s
-
-
-@dataclass(frozen=True)
-class SharedBounds:
-    """Limits of what n joints do together: the sum of the sizes of their rates, each times its lever [m].
-
-    With levers no shorter than the end effector's distances from the joints' axes, it is moved no harder than that by
-    the joints' accelerations and their jerks.
-
-    Attributes:
-        levers_m: one for each joint.
-        acceleration_max: of the sum of accelerations [m/s^2].
-        jerk_max: of the sum of jerks [m/s^3].
-        stopping_time_s: in which the joints must be able to rest, which limits the sum of their velocities.
-    """
-
-    levers_m: Sequence[float]
-    acceleration_max: float
-    jerk_max: float
-    stopping_time_s: float
-
-    def of(self, rates: Sequence[float]) -> float:
-        """The sum for rates of the joints."""
-        return sum([lever_m * abs(rate) for lever_m, rate in zip(self.levers_m, rates, strict=True)])
-
-    @cached_property
-    def velocity_max(self) -> float:
-        """The highest sum of velocities from which they can rest in time, however they accelerate."""
-        low, high = 0.0, self.acceleration_max * self.stopping_time_s
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (low + high)
-            time_s = braking_time_s(middle, self.acceleration_max, self.acceleration_max, self.jerk_max)
-            low, high = (middle, high) if time_s <= self.stopping_time_s else (low, middle)
-        return low
-
-
 class Saturation(NamedTuple):
-    """Which limits a step would have broken if it had gone as fast as the target asks.
+    """Which limits a step as fast as the target asks would have broken.
 
     Attributes:
-        velocity: a joint's velocity, or what they share.
+        velocity: a joint's velocity, or the shared one.
         acceleration: a joint's acceleration.
         jerk: a joint's jerk.
-        shared_acceleration: the acceleration that they share.
-        shared_jerk: the jerk that they share.
-        barred: what was wrong with the way that the step opens, so that it was made a slower one or a brake:
-            `POSITION`, `VELOCITY`, `SHARED_ACCELERATION`, or what the `WayCheck` says; None if nothing was.
+        shared_acceleration: the shared acceleration.
+        shared_jerk: the shared jerk.
+        barred: the limit that the path after the step would break, so that a slower step or the brake was taken:
+            `POSITION`, `VELOCITY`, `SHARED_ACCELERATION`, or what the `PathCheck` returned; None if there is none.
     """
 
     velocity: bool
@@ -159,15 +68,15 @@ class JointTracker:
         self,
         bounds: JointBounds,
         bandwidth_rad_s: float,
-        may_go: WayCheck = _anywhere,
+        may_go: PathCheck = _anywhere,
         shared: Sequence[SharedBounds] = (),
     ) -> None:
-        """Stand at the nearest allowed position to zero; `reset` says where the joints really are.
+        """Stand at the allowed position nearest to zero; `reset` sets the true one.
 
         Args:
             bounds: what always holds.
             bandwidth_rad_s: of the filter; 2 / bandwidth is its delay.
-            may_go: has a say in which steps are taken; it must let joints stand still.
+            may_go: refuses steps; it must always allow joints to rest.
             shared: what always holds for all joints together.
         """
         self._shared = tuple(shared)
@@ -179,12 +88,12 @@ class JointTracker:
 
     @property
     def motion(self) -> JointMotion:
-        """What is commanded now."""
+        """The present commanded motion."""
         return self._motion
 
     @property
     def delay_s(self) -> float:
-        """How far the command lags behind a target that moves at constant speed."""
+        """Time by which the command lags behind a target at constant speed."""
         return 1.0 / self._gains[0]
 
     @property
@@ -203,14 +112,18 @@ class JointTracker:
     def follow(self, target: Sequence[float], dt_s: float) -> Saturation:
         """Take one step of `dt_s` towards a finite target `(n,)`."""
         by_error, by_velocity, by_acceleration = self._gains
-        speeds = []  # towards the target: proportional near it; from afar, half of what can be brought to an end
+        # Near the target the speed is proportional to the distance. From farther away it is one that half of the limits
+        # of acceleration and jerk can bring to an end there: with a faster one joints overshoot again and again.
+        speeds = []
         excess = 0.0
-        for (low, high, velocity_max, acceleration_max, _), goal, x in zip(
+        for (low, high, velocity_max, acceleration_max, jerk_max), goal, x in zip(
             self._limits, target, self._motion.position, strict=True
         ):
             error = min(max(goal, low), high) - x
-            way = abs(error)
-            speed = min(by_error * way, sqrt(acceleration_max * way))
+            distance = abs(error)
+            speed = min(
+                by_error * distance, sqrt(acceleration_max * distance), (0.5 * jerk_max * distance**2) ** _THIRD
+            )
             excess = max(excess, speed / velocity_max)
             speeds.append(copysign(speed, error))
         for shared in self._shared:
@@ -259,23 +172,23 @@ class JointTracker:
         )
 
     def brake(self, dt_s: float) -> None:
-        """Take one step of `dt_s` along the way to rest that was found good; what was barred before is forgotten."""
+        """Take one step of `dt_s` along the checked path to rest, and forget what was barred before."""
         self._braked, self._barred = 0, None
-        self._go_along(dt_s)
+        self._follow_brake(dt_s)
 
-    def _go_along(self, dt_s: float) -> None:
+    def _follow_brake(self, dt_s: float) -> None:
         self._braking_s += dt_s
         self._motion = self._brake.at(self._braking_s)
 
     def _advance(self, changes: list[float], dt_s: float) -> str | None:
-        """Take the step that is nearest to wanted changes of acceleration; what made it another one."""
+        """Take the allowed step nearest to the wanted changes of acceleration; return what barred the wanted one."""
         joints = list(zip(*self._motion, changes, strict=True))
         wanted = JointMotion(
             [x + dt_s * (v + dt_s * (0.5 * a + change / 6.0)) for x, v, a, change in joints],
             [v + dt_s * (a + 0.5 * change) for _, v, a, change in joints],
             [a + change for _, _, a, change in joints],
         )
-        # Ways stay barred for many periods: begin a little above what was good the last time.
+        # Paths stay barred for many periods: begin a little above the share that passed last time.
         self._braked = max(self._braked - 1, 0)
         if not self._braked:
             self._barred = None
@@ -289,7 +202,7 @@ class JointTracker:
             self._braked += 1
             self._barred = problem
         else:
-            self._go_along(dt_s)
+            self._follow_brake(dt_s)
         return self._barred
 
     def _brake_from(self, motion: JointMotion) -> Brake:
@@ -309,7 +222,7 @@ class JointTracker:
         for (low, high, velocity_max, _, _), here, x, v, a, reach in zip(
             self._limits, present, *brake.start, brake.reach, strict=True
         ):
-            # Bounds that are cheap and nearly always enough come first.
+            # Bounds that are fast to compute and nearly always enough come first.
             speed = abs(v) + 4.0 / 27.0 * duration_s * abs(a)
             if speed > velocity_max and abs(peak_velocity(v, a, duration_s)) > velocity_max:
                 return VELOCITY
@@ -318,7 +231,7 @@ class JointTracker:
             # Within the bounds, or no further outside than the joint is now.
             low, high = min(low, here), max(high, here)
             if x - reach < low or x + reach > high:
-                back, forth = farthest_ways(v, a, duration_s)
+                back, forth = farthest_positions(v, a, duration_s)
                 if x + back < low or x + forth > high:
                     return POSITION
         for shared in self._shared:

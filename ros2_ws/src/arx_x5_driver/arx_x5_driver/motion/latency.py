@@ -1,21 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Delays as they are measured: percentiles of the newest values, without those of a warm-up.
-
-Chunks carry true stamps, so that no estimate of their delay is needed to execute them; it is measured to be seen. The
-arm's delay from a command to its effect decides how far ahead targets are taken.
-"""
+"""The arm's delay from a command to its effect, which sets how far ahead targets are taken."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
 
-import numpy as np
-from numpy.typing import NDArray
+from arx_x5_driver.array import Array
+from uva_node_utils.latency import LatencyWindow
 
-Array = NDArray[np.float64]
-
-_LAG_PERCENTILE = 50.0
 _LAG_WINDOW = 400  # periods of motion: 2 s at 200 Hz
 _LAG_WARM_UP = 50
 _MOVING_RAD_S = 0.2  # slower motion says little about time
@@ -23,46 +15,12 @@ _LONGEST_LATENCY_S = 0.2
 _CHANGE_S = 0.005  # from one chunk to the next; their blending covers it
 
 
-class SlidingPercentile:
-    """A percentile of the newest values.
-
-    A running maximum would never forget an outlier, and a first value holds what happens once: compilation, caches.
-    """
-
-    def __init__(self, percentile: float, window: int, warm_up: int) -> None:
-        """Look at `window` values after the first `warm_up`."""
-        self._percentile = percentile
-        self._warm_up = warm_up
-        self._values: deque[float] = deque(maxlen=window)
-        self.restart()
-
-    def restart(self) -> None:
-        """Whoever makes the values has begun anew: forget them, and leave out the next few again."""
-        self._values.clear()
-        self._left_out = 0
-
-    def add(self, value: float) -> None:
-        """Take in a finite value."""
-        if self._left_out < self._warm_up:
-            self._left_out += 1
-        else:
-            self._values.append(value)
-
-    @property
-    def value(self) -> float:
-        """The percentile, NaN before there is a value."""
-        if not self._values:
-            return math.nan
-        rank = math.ceil(len(self._values) * self._percentile / 100.0)
-        return sorted(self._values)[max(rank - 1, 0)]
-
-
 class ActionLatency:
     """Time from a command to its effect: as configured, or as the arm shows it while it moves."""
 
     def __init__(self, fixed_s: float) -> None:
         """Use a fixed latency, or for a negative one what is measured, from 0 on."""
-        self._measured = SlidingPercentile(_LAG_PERCENTILE, _LAG_WINDOW, _LAG_WARM_UP) if fixed_s < 0.0 else None
+        self._measured = LatencyWindow(_LAG_WINDOW, _LAG_WARM_UP) if fixed_s < 0.0 else None
         self.seconds = max(fixed_s, 0.0)
         """In use now."""
 
@@ -73,8 +31,9 @@ class ActionLatency:
             self._measured.add(float(behind @ velocity) / square)
 
     def renew(self) -> None:
-        """Take over what was measured, in small steps: call it where a new chunk begins."""
-        if self._measured is None or math.isnan(self._measured.value):
+        """Move a small step towards the measured latency; call it when a new chunk begins."""
+        median_s = self._measured.p50 if self._measured is not None else math.nan
+        if math.isnan(median_s):
             return
-        wanted = min(max(self._measured.value, 0.0), _LONGEST_LATENCY_S)
+        wanted = min(max(median_s, 0.0), _LONGEST_LATENCY_S)
         self.seconds += min(max(wanted - self.seconds, -_CHANGE_S), _CHANGE_S)

@@ -10,25 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import JOINT_COUNT, ArmCommand
+from arx_x5_driver.array import Array
 from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.geometry.kinematics import Kinematics
 from arx_x5_driver.geometry.limits import ArmLimits
-from arx_x5_driver.motion.cartesian_filter import CartesianFilter, CartesianRules
-from arx_x5_driver.motion.joint_tracker import (
-    POSITION,
-    SHARED_ACCELERATION,
-    VELOCITY,
-    JointBounds,
-    JointTracker,
-    Saturation,
-    SharedBounds,
-)
+from arx_x5_driver.geometry.se3 import Pose
+from arx_x5_driver.motion.cartesian_filter import CartesianFilter
+from arx_x5_driver.motion.joint_bounds import JointBounds, SharedBounds
+from arx_x5_driver.motion.joint_tracker import POSITION, SHARED_ACCELERATION, VELOCITY, JointTracker, Saturation
 from arx_x5_driver.motion.latency import ActionLatency
 from arx_x5_driver.motion.schedule import Schedule, Target
 from arx_x5_driver.motion.stopping_path import StoppingPathCheck
+from arx_x5_driver.rules.cartesian import CartesianRules
 from arx_x5_driver.rules.rules import (  # fmt: skip
     CARTESIAN_ACCELERATION,
     CARTESIAN_JERK,
@@ -42,17 +37,15 @@ from arx_x5_driver.rules.rules import (  # fmt: skip
     RuleBook,
 )
 
-Array = NDArray[np.float64]
-
 LONGEST_STOP_S = 0.3
-"""Limits must let every joint stop from any motion within this time, so that a hold is one within it."""
+"""Limits must let every joint stop from any motion within this time."""
 
-_SLOWEST_M_S = 0.5  # of what the joints' velocities may sum up to: less would be hardly any motion
+_SLOWEST_M_S = 0.5  # that the shared limit of velocity must permit: with less the arm would hardly move
 
 
 @dataclass(frozen=True)
 class MotionConfig:
-    """How the arm may move.
+    """Limits and filters of the motion.
 
     Attributes:
         limits: the arm's hard limits.
@@ -108,11 +101,13 @@ class MotionConfig:
 
 
 class Motion:
-    """Makes commands; it knows targets and limits, but no states of the driver."""
+    """Makes commands from targets within limits; it does not know the states of the driver."""
 
     def __init__(self, config: MotionConfig, kinematics: Kinematics, book: RuleBook) -> None:
+        """Stand at the allowed joint angles nearest to zero; `start` sets the true ones."""
         bounds = config.bounds()
         self._width_max_m = config.limits.gripper_width_max
+        self._kinematics = kinematics
         self._cartesian = config.cartesian
         self._book = book
         joints, gripper = bounds.part(slice(JOINT_COUNT)), bounds.part(slice(JOINT_COUNT, None))
@@ -127,7 +122,7 @@ class Motion:
 
     @property
     def lead_s(self) -> float:
-        """Targets are taken this much ahead of time: the filter and the arm bring them that much late."""
+        """Time by which targets are taken ahead: the delay of the filter and the arm."""
         return self._tracker.delay_s + self.latency.seconds
 
     @property
@@ -139,6 +134,11 @@ class Motion:
     def joints(self) -> Array:
         """Commanded joint angles `(6,)` [rad]."""
         return np.array(self._tracker.motion.position)
+
+    @property
+    def pose(self) -> Pose:
+        """Commanded pose of the end effector in the base frame."""
+        return self._kinematics.forward(self.joints)
 
     @property
     def command(self) -> ArmCommand:
@@ -155,19 +155,19 @@ class Motion:
         )
 
     def start(self, joints: Array, gripper_width: float) -> None:
-        """Stand still exactly where the arm is measured to be: a joint beyond its limit may only move back in."""
+        """Stand still exactly where the arm is measured: a joint or gripper beyond its limit may only move back in."""
         self._tracker.reset(joints.tolist())
-        self._gripper.reset([min(max(gripper_width, 0.0), self._width_max_m)])
+        self._gripper.reset([gripper_width])
         self.schedule.clear()
 
     def halt(self) -> None:
-        """Stand still where the command is: for when the arm does so already, and nothing is left to brake."""
+        """Stand still at the last command: the arm does so already, and there is nothing to brake."""
         self._tracker.reset(self._tracker.motion.position)
         self._gripper.reset(self._gripper.motion.position)
         self._filter.reset(self.joints)
 
     def refused_for(self, chunk: Chunk) -> str | None:
-        """The rule on single poses that a (valid) chunk breaks, of those that do not clip; None if there is none."""
+        """Return the rule on single poses that a valid chunk breaks and that does not clip, None if there is none."""
         if all(self._book.action(rule) == CLIP for rule in POSE_RULES):
             return None
         broken = self._cartesian.broken_by(chunk)
@@ -176,7 +176,7 @@ class Motion:
         return next((rule for rule in broken if self._book.action(rule) != CLIP), None)
 
     def run(self, chunk: Chunk, now_s: float, already_running: bool) -> None:
-        """Execute a valid chunk from now on, out of the running one or from where the command stands."""
+        """Execute a valid chunk from now on, from the running one or from the present command."""
         if not already_running:
             self._filter.reset(self.joints)
         self.latency.renew()
@@ -184,7 +184,7 @@ class Motion:
         self.schedule.replace(chunk, now_s + self.lead_s, standing)
 
     def observe(self, measured: Array, since_s: float) -> None:
-        """Note where the arm `(6,)` was so long after the newest command."""
+        """Note the arm's measured joints `(6,)` at this time after the newest command."""
         position, velocity, _ = np.array(self._tracker.motion)
         self.latency.observe(position + velocity * since_s - measured, velocity)
 
@@ -197,7 +197,7 @@ class Motion:
         barred = self._step(joints, dt_s)
         self._gripper.follow([target.width], dt_s)
         if barred and not self._tracker.moving:
-            # The straight way in joint space is barred, the one in space that the filter takes need not be.
+            # The straight path in joint space is barred, but the Cartesian one from here need not be.
             self._filter.reset(self.joints)
 
     def follow_joints(self, joints: Array, dt_s: float) -> None:
@@ -211,7 +211,7 @@ class Motion:
         self._gripper.brake(dt_s)
 
     def _step(self, joints: Array, dt_s: float) -> bool:
-        """Let the joints follow, and note which rules had to act; whether the way ahead was barred."""
+        """Let the joints follow, and note the rules that acted; return whether the path was barred."""
         saturation = self._tracker.follow(joints.tolist(), dt_s)
         for rule in _broken(saturation):
             self._book.act(rule)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the end effector shall be at a time, from the chunks received so far.
+"""The target of the end effector at a time, from the chunks received so far.
 
 A chunk is a list of waypoints in true time: between them the target goes straight (position, gripper) and by
-slerp (rotation). A newer chunk replaces the running one from the moment it comes; over the blending window
-the target passes from the old motion to the new one, so that neither its position nor its velocity jumps.
+slerp (rotation). A newer chunk replaces the running one at its receipt; over the blending window the
+target passes from the old motion to the new one, so that neither its position nor its velocity jumps.
 """
 
 from __future__ import annotations
@@ -12,29 +12,27 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from arx_x5_driver.array import Array
 from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.geometry.se3 import Pose, normalized
 
-_BLEND_SAMPLES = 8  # waypoints that the motion being left is kept as; the window is a few steps long at most
+_BLEND_SAMPLES = 8  # waypoints of the motion being replaced; the window is a few steps long at most
 
 
 class Target(NamedTuple):
-    """What is to be reached: a pose of the end effector and an opening of the gripper [m]."""
+    """A pose of the end effector and an opening of the gripper [m]."""
 
     pose: Pose
     width: float
 
     def interpolate(self, other: Target, fraction: float) -> Target:
-        """The target a fraction (0..1) of the way to another."""
+        """Return the target at a fraction (0..1) of the path to another."""
         return Target(self.pose.interpolate(other.pose, fraction), self.width + (other.width - self.width) * fraction)
 
 
 @dataclass(frozen=True)
 class _Track:
-    """Targets at increasing times; before the first and after the last it stands still."""
+    """Targets at increasing times, at rest before the first and after the last."""
 
     times_s: list[float]
     targets: list[Target]
@@ -62,6 +60,7 @@ class Schedule:
     """
 
     def __init__(self, blend_s: float) -> None:
+        """Blend from one chunk to the next over this time."""
         self._blend_s = blend_s
         self._switch_s = float("-inf")
         self._left: _Track | None = None
@@ -73,7 +72,7 @@ class Schedule:
 
     @property
     def end_s(self) -> float:
-        """When the last step is to be reached."""
+        """Time of the last step."""
         return self._running().times_s[-1]
 
     @property
@@ -82,7 +81,7 @@ class Schedule:
         return len(self._waiting)
 
     def clear(self) -> None:
-        """Forget the running chunk; the steps it still had will not be executed."""
+        """Forget the running chunk; its remaining steps are superseded."""
         self.superseded += len(self._waiting)
         self._waiting = []
         self._track = self._left = None
@@ -93,7 +92,7 @@ class Schedule:
         Args:
             chunk: it must have a step after `now_s`.
             now_s: steps up to this time are late and dropped.
-            standing: where the target is now if no chunk is running.
+            standing: the target to start from if no chunk is running.
         """
         start = standing if self._track is None else self.at(now_s)
         self._left = self._snapshot(now_s, start)
@@ -104,7 +103,7 @@ class Schedule:
         late = bisect_right(times_s, now_s)
         self.dropped += late
         self._waiting = times_s[late:]
-        # The newest late step says where the chunk wants to be now; without one, the way starts where we are.
+        # The newest late step is where the chunk begins; without one, the path begins at the present target.
         first = late - 1 if late else 0
         targets = [_step(chunk, index) for index in range(first, len(times_s))]
         if late:
@@ -113,7 +112,7 @@ class Schedule:
             self._track = _Track([now_s, *times_s], [start, *targets])
 
     def at(self, now_s: float) -> Target:
-        """The target at a time; counts the steps that this time has reached."""
+        """Return the target at a time, and count the steps whose time has come."""
         reached = bisect_right(self._waiting, now_s)
         if reached:
             self.executed += reached
@@ -130,7 +129,7 @@ class Schedule:
         return self._left.at(time_s).interpolate(target, smooth)
 
     def _snapshot(self, now_s: float, start: Target) -> _Track | None:
-        """The motion being left, as plain waypoints: blends of blends would otherwise nest without end."""
+        """Return the motion being replaced as waypoints: blends of blends would otherwise nest without end."""
         if self._blend_s <= 0.0:
             return None
         if self._track is None:
@@ -145,5 +144,5 @@ class Schedule:
 
 
 def _step(chunk: Chunk, index: int) -> Target:
-    quaternion: NDArray[np.float64] = normalized(chunk.quaternions[index])
+    quaternion: Array = normalized(chunk.quaternions[index])
     return Target(Pose(chunk.positions[index], quaternion), float(chunk.widths[index]))

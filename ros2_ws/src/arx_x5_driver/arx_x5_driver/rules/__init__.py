@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""The safety rules and the checks of chunks. Imports `geometry`; `motion` and `control` import it."""

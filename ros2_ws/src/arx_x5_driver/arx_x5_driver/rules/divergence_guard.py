@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slows or holds the arm while the world does not go the way that the model predicted.
+"""Slows or holds the arm while the world differs from the model's prediction.
 
-Whoever compares predicted frames with those seen reports one number for the running chunk, its divergence, in a unit
-of his own. It says nothing about safety: all other rules hold whatever it is.
+A node that compares predicted frames with real ones reports one number for the running chunk, its divergence, in its
+own unit. It is no safety measure: all other rules hold whatever it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SLOWEST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class GuardRules:
-    """When to be careful.
+    """Thresholds and times of the guard.
 
     Attributes:
         mode: `OFF`, `SLOW`, or `HOLD`, which slows down, too.
@@ -44,9 +44,10 @@ class GuardRules:
 
 
 class DivergenceGuard:
-    """Remembers the newest report."""
+    """Judges the newest report."""
 
     def __init__(self, rules: GuardRules) -> None:
+        """Start without a report."""
         self._rules = rules
         self._reported_s = -math.inf
         self._settled_s = -math.inf
@@ -55,28 +56,28 @@ class DivergenceGuard:
         """The newest that was reported."""
 
     def report(self, divergence: float, now_s: float) -> None:
-        """Take in a divergence; one that is no number is as bad as the worst."""
+        """Take in a divergence; NaN counts as infinite."""
         self.divergence = math.inf if math.isnan(divergence) else divergence
         self._reported_s = now_s
 
     def newest(self, now_s: float) -> float:
-        """The newest divergence while it counts, NaN if there is none: the guard is blind then."""
+        """Return the newest divergence while it counts, NaN if there is none: the guard is then blind."""
         return self.divergence if self._reported_s >= now_s - self._rules.timeout_s else math.nan
 
     def begin(self, now_s: float) -> None:
-        """The arm goes from rest: what was predicted before, it did not do."""
+        """Ignore earlier reports and wait to settle: the arm starts from rest."""
         self._settled_s = now_s + self._rules.settle_s
 
     def speed_share(self, now_s: float) -> float:
-        """Share of the Cartesian speeds that is left."""
+        """Return the allowed share of the Cartesian speeds."""
         rules = self._rules
         if rules.mode == OFF or not self._counts(now_s):
             return 1.0
-        way = (self.divergence - rules.slow_from) / (rules.hold_from - rules.slow_from)
-        return 1.0 - (1.0 - _SLOWEST_SHARE) * min(max(way, 0.0), 1.0)
+        excess = (self.divergence - rules.slow_from) / (rules.hold_from - rules.slow_from)
+        return 1.0 - (1.0 - _SLOWEST_SHARE) * min(max(excess, 0.0), 1.0)
 
     def gives_up(self, now_s: float) -> bool:
-        """Whether the running chunk is to be given up now; from then on `holds` for a while."""
+        """Return whether the running chunk is to be given up now; from then on `holds` for a while."""
         rules = self._rules
         if rules.mode != HOLD or not self._counts(now_s) or self.divergence < rules.hold_from:
             return False
@@ -84,7 +85,7 @@ class DivergenceGuard:
         return True
 
     def holds(self, now_s: float) -> bool:
-        """Whether chunks are to be rejected."""
+        """Return whether chunks are to be rejected."""
         return now_s < self._held_until_s
 
     def _counts(self, now_s: float) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A parameter for each safety rule that leaves a choice of what is done where it is broken."""
+"""A parameter for each safety rule that has more than one action."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def _action(name: str) -> Any:
 class RuleParameters:
     """The action of each rule; see `rules` for what they mean."""
 
+    rule_source: str = _action("source")
+    rule_message: str = _action("message")
     rule_empty: str = _action("empty")
     rule_length: str = _action("length")
     rule_not_finite: str = _action("not_finite")
@@ -33,6 +35,7 @@ class RuleParameters:
     rule_future: str = _action("future")
     rule_sequence: str = _action("sequence")
     rule_flood: str = _action("flood")
+    rule_start_jump: str = _action("start_jump")
     rule_workspace: str = _action("workspace")
     rule_table: str = _action("table")
     rule_self_collision: str = _action("self_collision")
@@ -50,5 +53,5 @@ class RuleParameters:
     rule_chunk_timeout: str = _action("chunk_timeout")
 
     def actions(self) -> dict[str, str]:
-        """What is done where a rule is broken, by its name."""
+        """Return the action of each rule by its name."""
         return {name: getattr(self, f"rule_{name}", rule.default) for name, rule in _RULES.items()}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All safety rules: what they are called, what may be done where one is broken, and how often that was.
+"""All safety rules: their names, their possible actions, and how often each was broken.
 
-Rules on chunks look at a chunk when it comes, rules on motion at every control period; those of `POSE_RULES` look at a
-chunk when it comes, too, unless they clip. Watchdogs look at what does not come. The actions are
+Rules on chunks are checked on receipt of a chunk, rules on motion in every control period; those of `POSE_RULES` are
+checked on receipt, too, unless they clip. Watchdogs check that chunks and measurements come. The actions are
 
 - `clip`: what breaks the rule is brought within it, or made harmless in another way that the rule's description says;
 - `reject`: the chunk is not executed, or given up where it runs, and the arm brakes and holds;
@@ -20,6 +20,8 @@ REJECT = "reject"
 STOP = "stop"
 FAULT = "fault"
 
+MESSAGE = "message"
+SOURCE = "source"
 NOT_ENABLED = "not_enabled"
 EMPTY = "empty"
 LENGTH = "length"
@@ -29,6 +31,7 @@ FRAME = "frame"
 TIMES = "times"
 STEP_JUMP_M = "step_jump_m"
 STEP_JUMP_RAD = "step_jump_rad"
+START_JUMP = "start_jump"
 STALE = "stale"
 FUTURE = "future"
 SEQUENCE = "sequence"
@@ -80,6 +83,8 @@ _EITHER = (REJECT, CLIP, STOP)
 _LIMITED = (CLIP, REJECT, STOP)
 
 CHUNK_RULES = (
+    Rule(SOURCE, _REFUSED, "Chunks come from one publisher, until it has been silent for chunk_timeout_s."),
+    Rule(MESSAGE, _REFUSED, "A chunk's message can be read and has at most 256 steps and 32 KiB."),
     Rule(NOT_ENABLED, (REJECT,), "The driver must be enabled and not on its way home."),
     Rule(
         GUARD,
@@ -99,6 +104,12 @@ CHUNK_RULES = (
     Rule(FUTURE, _REFUSED, "Neither the observation nor the last step lies too far ahead."),
     Rule(SEQUENCE, _REFUSED, "Chunks are newer than the last one, until restart_silence_s has passed."),
     Rule(FLOOD, _REFUSED, "Chunks are accepted no faster than one in min_chunk_interval_s."),
+    Rule(
+        START_JUMP,
+        _EITHER,
+        "The arm is within max_start_m and max_start_rad of the chunk's next step or an earlier one; "
+        "clip: other limits slow the way there.",
+    ),
 )
 """In the order in which they are asked; of those that reject the chunk the first one counts, and no other."""
 
@@ -134,20 +145,20 @@ RULES = (*CHUNK_RULES, *MOTION_RULES, *WATCHDOGS)
 
 
 def default_actions() -> dict[str, str]:
-    """The default action of every rule."""
+    """Return the default action of every rule."""
     return {rule.name: rule.default for rule in RULES}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A rule that was broken, and what is to be done about it: `REJECT` or `STOP`."""
+    """A broken rule and its action: `REJECT` or `STOP`."""
 
     rule: str
     action: str
 
 
 class RuleBook:
-    """What is done about broken rules, and how often each one was."""
+    """The actions of the rules, and how often each was broken."""
 
     def __init__(self, actions: Mapping[str, str]) -> None:
         """Take the action of every rule. Raises `ValueError` for one that the rule does not have."""
@@ -159,19 +170,19 @@ class RuleBook:
         self._acted: dict[str, None] = {}
 
     def action(self, rule: str) -> str:
-        """What is done where a rule is broken."""
+        """Return the action of a rule."""
         return self._actions[rule]
 
     def count(self, rule: str) -> None:
-        """The rule was broken, about which something is done already."""
+        """Count a broken rule whose action was taken already."""
         self._counts[rule] += 1
 
     def act(self, rule: str) -> None:
-        """The rule was broken in this control period, which counts once."""
+        """Note that a rule was broken in this control period; it counts once."""
         self._acted[rule] = None
 
     def close_period(self) -> Verdict | None:
-        """Count what was broken in this period; the gravest that is to be done about it, None if it was clipped."""
+        """Count the rules broken in this period; return the gravest verdict, None if all were clipped."""
         verdict = None
         for rule in self._acted:
             self._counts[rule] += 1
@@ -182,5 +193,5 @@ class RuleBook:
         return verdict
 
     def as_dict(self) -> dict[str, int]:
-        """Count by rule; always the same rules in the same order."""
+        """Return the count of each rule; always the same rules in the same order."""
         return dict(self._counts)

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collects demonstrations and play, or corrections of a policy by the expert, for training.
+"""Collect demonstrations and play to train on.
 
     python -m arx_x5_sim.collection.collect --out data/push.zarr --demonstrations 1400 --play 300
-    python -m arx_x5_sim.collection.collect --out runs/uva_tiny/corrections_1.zarr --demonstrations 0 --play 0 \\
-        --corrections 2000 --seed-start 1700 --policy runs/uva_tiny/policy.safetensors
 
-Each episode has a seed of its own, in the order of these options. A correction is an episode in which a policy drives
-until the expert takes over; seeds that the policy had solved by then are left out. The result depends on the seeds (and
-on the policy) alone, not on the number of workers.
+Each episode has a seed of its own, demonstrations first. The result depends on the seeds alone, not on the number of
+workers.
 """
 
 from __future__ import annotations
@@ -19,115 +16,74 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from arx_x5_sim.collection.dataset import DatasetWriter
 from arx_x5_sim.collection.episodes import Episode, Kind, record
+from arx_x5_sim.collection.options import count, natural
 from arx_x5_sim.collection.seeds import check_train_seeds
-from arx_x5_sim.tasks.cartesian_env import PushEnv
+from arx_x5_sim.tasks.cartesian_env import CartesianEnv
+from arx_x5_sim.tasks.push.scene import build_push_model
+from arx_x5_sim.tasks.push.task import place
 from arx_x5_sim.world.camera import Camera, RenderingUnavailableError
-from arx_x5_sim.world.scene import RENDER_SIZE_MAX_PX, build_model
+from arx_x5_sim.world.scene import RENDER_SIZE_MAX_PX
 from arx_x5_sim.world.world import World
 
-if TYPE_CHECKING:
-    from uva_core.policy.policy import UvaPolicy
+COLLECTION_ERRORS = (ValueError, FileExistsError, FileNotFoundError, RenderingUnavailableError)
+"""What `collect` raises where the user can correct something."""
+
+Record = Callable[[Sequence[int]], list[Episode]]
+"""Records the episodes of some seeds; in another process, so that it can be pickled."""
 
 logger = logging.getLogger(__name__)
 
-LOCKSTEP = 20  # corrections are recorded so many at once, because a network is faster on batches
-
-Task = tuple[Kind, Sequence[int]]  # one seed, but for corrections
-
 
 @cache
-def _studio(image_size_px: int) -> tuple[list[PushEnv], Camera]:
-    """What one process needs to record episodes; made at its first episode, where a failure is reported."""
-    model = build_model()
-    return [PushEnv(World(model)) for _ in range(LOCKSTEP)], Camera(model, image_size_px, image_size_px)
-
-
-@cache
-def _policy(path: Path) -> UvaPolicy:
-    # Imported late: without corrections nobody should wait for torch.
-    import torch
-
-    from uva_core.checkpoint.safetensors_file import CheckpointError
-    from uva_core.policy.policy import UvaPolicy
-
-    torch.set_num_threads(1)  # there is a process for each core
-    try:
-        return UvaPolicy.load(path)
-    except CheckpointError as error:
-        raise ValueError(str(error)) from None
-
-
-def _record(image_size_px: int, policy: Path | None, task: Task) -> list[Episode]:
-    kind, seeds = task
-    envs, camera = _studio(image_size_px)
-    if kind is not Kind.CORRECTION:
-        return [record(kind, seed, envs[0], camera) for seed in seeds]
-    from uva_experiments.corrections import record_corrections
-
-    if policy is None:
-        raise ValueError("corrections need a policy to correct: --policy")
-    return record_corrections(seeds, _policy(policy), envs, camera)
-
-
-@contextmanager
-def _recorded(
-    tasks: Sequence[Task], workers: int, image_size_px: int, policy: Path | None
-) -> Iterator[Iterator[list[Episode]]]:
-    """Yields the tasks' episodes in the tasks' order."""
-    record_one = partial(_record, image_size_px, policy)
-    if workers == 1:
-        yield map(record_one, tasks)
-        return
-    # Spawned, not forked: an OpenGL context does not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield pool.imap(record_one, tasks, chunksize=2)
+def env_and_camera(image_size_px: int) -> tuple[CartesianEnv, Camera]:
+    """Return what a process needs to record; made at its first episode, where a failure is reported."""
+    model = build_push_model()
+    return CartesianEnv(World(model), place), Camera(model, image_size_px, image_size_px)
 
 
 def collect(
-    *,
-    out: Path,
-    demonstrations: int,
-    play: int,
-    seed_start: int,
-    workers: int,
-    image_size_px: int,
-    command_line: str,
-    corrections: int = 0,
-    policy: Path | None = None,
+    out: Path, batches: Sequence[tuple[Record, Sequence[int]]], *, workers: int, command_line: str
 ) -> dict[str, float]:
-    """Records episodes and writes them to `out`; those in which the expert fails are left out and counted.
+    """Record episodes and write them to `out`, without those in which the expert failed.
+
+    Args:
+        out: the data set; must not exist.
+        batches: what records, and for which seeds; all of them together are consecutive training seeds.
+        workers: processes that record.
+        command_line: is stored with the data.
 
     Returns:
         Counts, and the lengths in steps of the stored demonstrations and corrections.
+
+    Raises:
+        ValueError: no seeds, or seeds that are not for training.
+        FileExistsError: `out` exists.
     """
-    seeds = check_train_seeds(seed_start, demonstrations + play + corrections)
-    play_stop = demonstrations + play
-    tasks: list[Task] = [(Kind.DEMONSTRATION, [seed]) for seed in seeds[:demonstrations]]
-    tasks += [(Kind.PLAY, [seed]) for seed in seeds[demonstrations:play_stop]]
-    tasks += [(Kind.CORRECTION, seeds[i : i + LOCKSTEP]) for i in range(play_stop, len(seeds), LOCKSTEP)]
-    attributes = {"command_line": command_line, "seed_start": seed_start, "seed_stop": seeds.stop}
+    if not batches:
+        raise ValueError("nothing to collect: no episodes are wanted")
+    seeds = check_train_seeds(batches[0][1][0], sum(len(batch) for _, batch in batches))
+    attributes = {"command_line": command_line, "seed_start": seeds.start, "seed_stop": seeds.stop}
     lengths: list[int] = []
     stored: Counter[Kind] = Counter()
     failed = frames = 0
     started = time.monotonic()
     with (
         DatasetWriter(out, attributes) as writer,
-        _recorded(tasks, workers, image_size_px, policy) as recorded,
+        _recorded(batches, workers) as recorded,
         tqdm(total=len(seeds), unit="seed", mininterval=1.0) as bar,
     ):
-        for (_, tried), episodes in zip(tasks, recorded, strict=True):
-            bar.update(len(tried))
+        for (_, batch), episodes in zip(batches, recorded, strict=True):
+            bar.update(len(batch))
             for episode in episodes:
                 if episode.kind is not Kind.PLAY:
                     if not episode.succeeded:
@@ -152,43 +108,66 @@ def collect(
     }
 
 
+@contextmanager
+def _recorded(batches: Sequence[tuple[Record, Sequence[int]]], workers: int) -> Iterator[Iterator[list[Episode]]]:
+    """Yield the batches' episodes in the batches' order."""
+    if workers == 1:
+        yield map(_record_batch, batches)
+        return
+    # Spawned, not forked: an OpenGL context does not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield pool.imap(_record_batch, batches, chunksize=2)
+
+
+def _record_batch(batch: tuple[Record, Sequence[int]]) -> list[Episode]:
+    record_seeds, seeds = batch
+    return record_seeds(seeds)
+
+
+def _record(kind: Kind, image_size_px: int, seeds: Sequence[int]) -> list[Episode]:
+    env, camera = env_and_camera(image_size_px)
+    return [record(kind, seed, env, camera) for seed in seeds]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that all kinds of episodes have in common."""
+    parser.add_argument("--out", type=Path, required=True, help="Zarr store to write; must not exist")
+    parser.add_argument("--workers", type=natural, default=2, help="processes (default %(default)s)")
+    parser.add_argument(
+        "--image-size", type=natural, default=128, help=f"pixels, up to {RENDER_SIZE_MAX_PX} (default %(default)s)"
+    )
+
+
+def run(out: Path, batches: Sequence[tuple[Record, Sequence[int]]], workers: int, command: Sequence[str]) -> int:
+    """Collect as `collect` does, log the outcome in one line, and return the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        summary = collect(out, batches, workers=workers, command_line=shlex.join(command))
+    except COLLECTION_ERRORS as error:
+        logger.error("%s", error)
+        return 1
+    logger.info("wrote %s: %s", out, ", ".join(f"{key} {value:g}" for key, value in summary.items()))
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
         prog="python -m arx_x5_sim.collection.collect",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--out", type=Path, required=True, help="Zarr store to write; must not exist")
-    parser.add_argument("--demonstrations", type=int, default=1400, help="attempted demonstrations (default 1400)")
-    parser.add_argument("--play", type=int, default=300, help="play episodes (default 300)")
-    parser.add_argument("--corrections", type=int, default=0, help="seeds on which --policy drives first (default 0)")
-    parser.add_argument("--policy", type=Path, help="checkpoint to correct")
-    parser.add_argument("--seed-start", type=int, default=0, help="first task seed")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--image-size", type=int, default=128, help=f"pixels, up to {RENDER_SIZE_MAX_PX}")
+    add_options(parser)
+    parser.add_argument("--demonstrations", type=count, default=1400, help="attempted (default %(default)s)")
+    parser.add_argument("--play", type=count, default=300, help="episodes of play (default %(default)s)")
+    parser.add_argument("--seed-start", type=count, default=0, help="first seed (default %(default)s)")
     options = parser.parse_args(arguments)
-    if (options.corrections > 0) != (options.policy is not None):
-        parser.error("--corrections and --policy need each other")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        summary = collect(
-            out=options.out,
-            demonstrations=options.demonstrations,
-            play=options.play,
-            corrections=options.corrections,
-            policy=options.policy,
-            seed_start=options.seed_start,
-            workers=options.workers,
-            image_size_px=options.image_size,
-            command_line=shlex.join(["python", "-m", "arx_x5_sim.collection.collect", *arguments]),
-        )
-    except (ValueError, FileExistsError, FileNotFoundError, RenderingUnavailableError) as error:
-        logger.error("%s", error)
-        return 1
-    logger.info("wrote %s: %s", options.out, ", ".join(f"{key} {value:g}" for key, value in summary.items()))
-    return 0
+    kinds = [Kind.DEMONSTRATION] * options.demonstrations + [Kind.PLAY] * options.play
+    batches = [
+        (partial(_record, kind, options.image_size), [seed]) for seed, kind in enumerate(kinds, options.seed_start)
+    ]
+    return run(options.out, batches, options.workers, ["python", "-m", "arx_x5_sim.collection.collect", *arguments])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes episodes as a Zarr store in the layout of UMI's replay buffer.
+"""Write episodes as a Zarr store in the layout of UMI's replay buffer.
 
-`data/<key>` holds all episodes' rows one after another, `meta/episode_ends` where each episode ends. Row t is
-the observation before action t.
+`data/<key>` holds the rows of all episodes one after another, and `meta/episode_ends` where each episode ends. Row t
+is the observation before action t.
 """
 
 from __future__ import annotations
@@ -28,13 +28,17 @@ ROW_CHUNK = 4096
 
 
 class DatasetWriter:
-    """Appends episodes to a store that appears under its name only when it is complete.
+    """Append episodes to a store that appears under its name only when it is complete.
 
     Use as a context manager: on an exception the half-written store is removed.
     """
 
     def __init__(self, path: Path, attributes: dict[str, Any]) -> None:
-        """Prepares to write `path`, which must not exist, with `attributes` beside the schema's own."""
+        """Prepare to write `path`, with `attributes` beside the schema's own.
+
+        Raises:
+            FileExistsError: `path` exists.
+        """
         if path.exists():
             raise FileExistsError(f"{path} exists already; remove it or choose another name")
         self._path = path
@@ -47,16 +51,16 @@ class DatasetWriter:
         self._kinds: list[bool] = []
 
     def __enter__(self) -> DatasetWriter:
-        """Creates the temporary store."""
+        """Create the temporary store."""
         self._partial.mkdir(parents=True)
-        # Zarr's own word for its format 2, which UMI reads, changes from one version of the library to the next.
+        # UMI reads Zarr's format 2. The library's own argument for it changes from one version to the next.
         (self._partial / ".zgroup").write_text('{"zarr_format": 2}', encoding="utf-8")
         self._root = zarr.open_group(str(self._partial), mode="r+")
         self._data = self._root.create_group("data")
         return self
 
     def append(self, episode: Episode) -> None:
-        """Adds an episode's rows."""
+        """Add an episode's rows."""
         for key, column in episode.arrays.items():
             if key == IMAGE_KEY:
                 self._append_images(column)
@@ -69,7 +73,7 @@ class DatasetWriter:
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Completes and renames the store, or removes it after an exception."""
+        """Complete and rename the store, or remove it after an exception."""
         if error_type is not None:
             shutil.rmtree(self._partial, ignore_errors=True)
             return

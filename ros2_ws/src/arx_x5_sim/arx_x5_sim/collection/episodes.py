@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records one episode: a demonstration by the expert, or play. A pure function of the seed.
+"""Record one episode: a demonstration by the expert, or play. A pure function of the seed.
 
-The third kind, corrections, needs a policy and is in `corrections.py`.
+Corrections, the third kind, need a policy: `uva_experiments.corrections` records them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from arx_x5_sim.tasks.cartesian_env import Action, Observation, PushEnv
+from arx_x5_sim.tasks.cartesian_env import Action, CartesianEnv, Observation
+from arx_x5_sim.tasks.push import task
 from arx_x5_sim.tasks.push.expert import Expert, Pair
+from arx_x5_sim.tasks.push.scene import BLOCK_NAMES, SQUARE_NAMES
 from arx_x5_sim.tasks.push.wandering import ActionNoise, Wanderer
 from arx_x5_sim.world.camera import Camera
-from arx_x5_sim.world.scene import BLOCK_NAMES, SQUARE_NAMES
 
 DISTURBED_SHARE = 0.5
 DISTURBANCE_STEPS = (5, 26)
@@ -30,7 +31,7 @@ PLAY_NOISE_SCALE = 1.5
 
 
 class Kind(Enum):
-    """What an episode is recorded for."""
+    """What an episode shows."""
 
     DEMONSTRATION = "demonstration"
     PLAY = "play"
@@ -48,23 +49,23 @@ class Episode:
 
 
 class Recorder:
-    """Runs an environment and writes down each observation before the action that follows it."""
+    """Run an environment, and record each observation before the action that follows it."""
 
-    def __init__(self, env: PushEnv, camera: Camera) -> None:
-        """Records `env` with the images of `camera`."""
+    def __init__(self, env: CartesianEnv, camera: Camera) -> None:
+        """Record `env` with the images of `camera`."""
         self.env = env
         self._camera = camera
         self._observation: Observation | None = None
         self._rows: list[dict[str, Any]] = []
 
     def observe(self) -> Observation:
-        """Looks at the present state, once: that image is also the one that is recorded."""
+        """Return the present state. Its image is rendered once: the same one is recorded."""
         if self._observation is None:
             self._observation = self.env.observe(self._camera)
         return self._observation
 
     def step(self, executed: Action, expert: Action, is_expert: bool) -> None:
-        """Records the present state with its actions, then executes."""
+        """Record the present state with its actions, then execute."""
         observation, self._observation = self.observe(), None
         world = self.env.world
         row = {
@@ -74,14 +75,14 @@ class Recorder:
             "robot0_gripper_width": [observation.gripper_width],
             "expert_action": _row(expert),
             "is_expert": is_expert,
-            "block_pose": world.block_poses(),
-            "square_position": world.square_positions(),
+            "block_pose": task.block_poses(world),
+            "square_position": task.square_positions(world),
         }
         commanded = self.env.step(executed.position, executed.quaternion, executed.gripper_width)
         self._rows.append({**row, "action": _row(commanded)})
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Returns the recorded rows as one array a key, with the poses of UMI's layout for start and end."""
+        """Return the recorded rows as one array a key, with the poses of UMI's layout for start and end."""
         arrays: dict[str, NDArray[Any]] = {}
         for key in self._rows[0]:
             column = np.stack([np.asarray(row[key]) for row in self._rows])
@@ -92,32 +93,32 @@ class Recorder:
         return arrays
 
 
-def record(kind: Kind, seed: int, env: PushEnv, camera: Camera) -> Episode:
-    """Records the episode of this kind and seed."""
+def record(kind: Kind, seed: int, env: CartesianEnv, camera: Camera) -> Episode:
+    """Record the demonstration or the play episode of a seed."""
     env.reset(seed)
     recorder = Recorder(env, camera)
     if kind is Kind.DEMONSTRATION:
         succeeded = _demonstrate(recorder, np.random.default_rng([seed, 1]))
     else:
         _play(recorder, np.random.default_rng([seed, 2]))
-        succeeded = env.world.solved()
+        succeeded = task.solved(env.world)
     return Episode(seed, kind, succeeded, recorder.arrays())
 
 
 def _demonstrate(recorder: Recorder, rng: np.random.Generator) -> bool:
-    """Lets the expert solve the task under noise, in half of the cases from wherever a disturbance led."""
+    """Let the expert solve the task under noise, in half of the cases after a random disturbance."""
     world = recorder.env.world
     noise = ActionNoise(rng)
     if rng.random() < DISTURBED_SHARE:
         wanderer = Wanderer(rng, object_share=0.5)
         for _ in range(rng.integers(*DISTURBANCE_STEPS)):
-            action = wanderer.act(world.eef_pose()[0], world.block_poses()[:, :2])
+            action = wanderer.act(world.eef_pose()[0], task.block_poses(world)[:, :2])
             recorder.step(noise.apply(action), Expert().act(world), is_expert=False)
     return solve(recorder, noise)
 
 
 def solve(recorder: Recorder, noise: ActionNoise) -> bool:
-    """Lets the expert solve the task under noise from the present state; says whether it did, to a standstill."""
+    """Let the expert solve the task under noise from the present state; return whether it did, to a standstill."""
     world = recorder.env.world
     expert = Expert()
     still = 0
@@ -126,12 +127,12 @@ def solve(recorder: Recorder, noise: ActionNoise) -> bool:
         still = still + 1 if expert.finished else 0
         recorder.step(action if expert.finished else noise.apply(action), action, is_expert=True)
         if still == STILL_STEPS:
-            return world.solved()
+            return task.solved(world)
     return False
 
 
 def _play(recorder: Recorder, rng: np.random.Generator) -> None:
-    """Wanders over the table, or pushes some block roughly towards some square."""
+    """Move at random over the table, or push some block roughly towards some square."""
     world = recorder.env.world
     pushing = rng.random() < PLAY_PUSH_SHARE
     pair = Pair(int(rng.integers(len(BLOCK_NAMES))), int(rng.integers(len(SQUARE_NAMES))))
@@ -142,12 +143,12 @@ def _play(recorder: Recorder, rng: np.random.Generator) -> None:
         if pushing and not expert.finished:
             action = expert.act(world)
         else:
-            action = wanderer.act(world.eef_pose()[0], world.block_poses()[:, :2])
+            action = wanderer.act(world.eef_pose()[0], task.block_poses(world)[:, :2])
         recorder.step(noise.apply(action), Expert().act(world), is_expert=False)
 
 
 def _row(action: Action) -> NDArray[np.float64]:
-    """Returns position, axis-angle and gripper width, (7,)."""
+    """Return position, axis-angle and gripper width, (7,)."""
     return np.concatenate([action.position, _axis_angle(action.quaternion), [action.gripper_width]])
 
 

@@ -9,24 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from arx_x5_driver.array import Array
 from arx_x5_sim.world.arm import GRIPPER_WIDTH_MAX_M
 from arx_x5_sim.world.camera import Camera, Image
 from arx_x5_sim.world.scene import TIMESTEP_S
-from arx_x5_sim.world.world import PEG_GRIP_WIDTH_M, TOOL_QUATERNION, World
-
-Array = NDArray[np.float64]
+from arx_x5_sim.world.world import PEG_GRIP_WIDTH_M, TOOL_QUATERNION, Placement, World
 
 RATE_HZ = 10.0
 STEP_S = 1.0 / RATE_HZ
 PHYSICS_STEPS = round(STEP_S / TIMESTEP_S)
-TRANSLATION_MAX_M = 0.025
+TRANSLATION_MAX_M = 0.025  # in one step
 WORKSPACE_MIN_M = np.array([0.23, -0.25, 0.051])  # the peg's tip just above the table
 WORKSPACE_MAX_M = np.array([0.56, 0.25, 0.25])
 
 
 @dataclass(frozen=True)
 class Action:
-    """Where the EEF shall be one step later, in the frame `base_link`."""
+    """The EEF's target one step later, in the frame `base_link`."""
 
     position: Array  # (3,) m
     quaternion: Array  # (4,) xyzw
@@ -44,23 +43,29 @@ class Observation:
     time_s: float
 
 
-class PushEnv:
-    """Steps one world by Cartesian targets."""
+class CartesianEnv:
+    """Control one world by Cartesian targets."""
 
-    def __init__(self, world: World) -> None:
-        """Takes over `world`; call `reset` before the first step."""
+    def __init__(self, world: World, place: Placement) -> None:
+        """Control `world`; call `reset` before the first step.
+
+        Args:
+            world: whose state this object changes.
+            place: puts the objects of the task where they start.
+        """
         self.world = world
+        self._place = place
         self._joints: Array = np.zeros(6)
         self._position: Array = np.zeros(3)
 
     def reset(self, seed: int) -> None:
-        """Resets the world to `seed`."""
-        self.world.reset(seed)
+        """Reset the world to `seed`."""
+        self.world.reset(seed, self._place)
         self._joints = self.world.arm_reading().position
         self._position = self.world.eef_pose()[0]
 
     def observe(self, camera: Camera | None = None) -> Observation:
-        """Looks at the world, with an image when a camera is given."""
+        """Return what a policy may see now, with an image when a camera is given."""
         position, quaternion = self.world.eef_pose()
         return Observation(
             image=None if camera is None else camera.render(self.world),
@@ -71,13 +76,17 @@ class PushEnv:
         )
 
     def step(self, eef_position: Array, eef_quaternion: Array, gripper_width: float) -> Action:
-        """Moves to a target within one step of 0.1 s.
+        """Move to a target within one step of 0.1 s.
 
-        Targets are kept in the workspace, and the translation from the previous one is limited, so that a
-        wild policy is not wild.
+        The target is clipped to the workspace, and to `TRANSLATION_MAX_M` from the previous one.
+
+        Args:
+            eef_position: (3,) m.
+            eef_quaternion: (4,) xyzw.
+            gripper_width: m.
 
         Returns:
-            The target that was in fact commanded.
+            The target that was commanded.
         """
         offset = np.clip(eef_position, WORKSPACE_MIN_M, WORKSPACE_MAX_M) - self._position
         distance = float(np.linalg.norm(offset))
@@ -99,29 +108,29 @@ class PushEnv:
 
 
 def home_action(position: Array) -> Action:
-    """Returns a target at `position` (3,) with the tool's home orientation, holding the peg."""
+    """Return a target at `position` (3,) with the tool's home orientation, holding the peg."""
     return Action(position, TOOL_QUATERNION, PEG_GRIP_WIDTH_M)
 
 
 def rollout(
-    envs: Sequence[PushEnv],
+    envs: Sequence[CartesianEnv],
     act: Callable[[list[Observation]], list[Action]],
     max_steps: int,
+    solved: Callable[[World], bool],
     camera: Camera | None = None,
-    solved: Callable[[World], bool] = World.solved,
 ) -> NDArray[np.int64]:
-    """Runs reset environments in lock-step under one policy; those that are solved stand still.
+    """Run reset environments in lock-step under one policy; those that are solved stand still.
 
     Args:
         envs: N environments, already reset, whose worlds share the camera's model.
-        act: Maps N observations to N actions. Observations of solved environments stay in the list, so that
+        act: maps N observations to N actions. Observations of solved environments stay in the list, so that
             a policy with a history can index by position.
-        max_steps: Steps of 0.1 s after which the rest has failed.
-        camera: Renders the observations' images, if given.
-        solved: When an environment counts as solved.
+        max_steps: steps of 0.1 s after which the rest has failed.
+        solved: tells whether the task of a world is solved.
+        camera: renders the observations' images; None: they have no image.
 
     Returns:
-        For each environment the number of steps until it was solved, or -1, (N,).
+        The number of steps until each environment was solved, or -1, (N,).
     """
     steps = np.full(len(envs), -1, dtype=np.int64)
     observations = [env.observe(camera) for env in envs]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""The simulated table, arm and camera, in steps or in real time. Imports no task and no ROS."""

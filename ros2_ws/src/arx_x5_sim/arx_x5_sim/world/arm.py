@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from arx_x5_sim.world.urdf import Link
+from arx_x5_driver.geometry.urdf import Link
 
 JOINT_NAMES = tuple(f"joint{i}" for i in range(1, 7))
 FINGER_NAMES = ("finger_left", "finger_right")
@@ -46,7 +46,7 @@ _Geom = mujoco.mjtGeom
 
 
 def add_arm(spec: Any, chain: list[Link]) -> None:
-    """Adds the arm of `chain`, its servos and its gripper to `spec`."""
+    """Add the arm of `chain`, its servos and its gripper to a `mujoco.MjSpec`."""
     base = spec.worldbody.add_body(name="base_link")
     base.add_geom(type=_Geom.mjGEOM_CYLINDER, size=[0.05, 0.03, 0], pos=[0, 0, 0.03], rgba=ARM_RGBA, **TOUCHES_NOTHING)
     parent = base
@@ -55,6 +55,8 @@ def add_arm(spec: Any, chain: list[Link]) -> None:
             _add_gripper(spec, parent, link.origin_m)
             continue
         body = parent.add_body(name=link.name, pos=link.origin_m, quat=_wxyz(link), gravcomp=1.0)
+        if link.inertial is None:
+            raise ValueError(f"link '{link.name}' has no mass: MuJoCo cannot simulate it")
         body.explicitinertial = True
         body.mass = link.inertial.mass_kg
         body.ipos = link.inertial.centre_m
@@ -88,7 +90,7 @@ def add_arm(spec: Any, chain: list[Link]) -> None:
 
 
 def _add_gripper(spec: Any, link6: Any, eef_m: NDArray[np.float64]) -> None:
-    """Hand, two finger slides that hold the peg, and the peg: vertical when the tool has its home pitch."""
+    """Add the hand, two finger slides, and the peg: it is vertical when the tool has its home pitch."""
     reach = eef_m[0]
     box = {"type": _Geom.mjGEOM_BOX, "rgba": GRIPPER_RGBA, **TOUCHES_NOTHING}
     link6.add_geom(pos=[0.35 * reach, 0, 0], size=[0.3 * reach, 0.026, 0.020], **box)
@@ -124,7 +126,7 @@ def _add_gripper(spec: Any, link6: Any, eef_m: NDArray[np.float64]) -> None:
 
 
 def _position_actuator(kp: float, kv: float) -> dict[str, Any]:
-    """Force = kp (control - position) - kv velocity, as MuJoCo's <position> shorthand makes it."""
+    """Return the gains of force = kp (control - position) - kv velocity, as MuJoCo's <position> has them."""
     return {
         "trntype": mujoco.mjtTrn.mjTRN_JOINT,
         "gaintype": mujoco.mjtGain.mjGAIN_FIXED,

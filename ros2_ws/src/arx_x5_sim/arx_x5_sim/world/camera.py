@@ -23,13 +23,13 @@ class RenderingUnavailableError(RuntimeError):
 
 
 class Camera:
-    """Renders any world of one model. Owns an OpenGL context: use and close it in the thread that made it."""
+    """Render any world of one model. Owns an OpenGL context: use and close it in the thread that made it."""
 
     def __init__(self, model: mujoco.MjModel, width: int = 128, height: int = 128) -> None:
-        """Opens an off-screen OpenGL context.
+        """Open an off-screen OpenGL context for images of `width` by `height` pixels.
 
         Raises:
-            RenderingUnavailableError: OpenGL cannot be initialised; says which packages are missing.
+            RenderingUnavailableError: OpenGL cannot be initialised; the message names the packages that may be missing.
         """
         self.width = width
         self.height = height
@@ -53,7 +53,7 @@ class Camera:
         self._view.fixedcamid = model.camera(CAMERA_NAME).id
 
     def render(self, world: World) -> Image:
-        """Returns what the camera sees of `world`, (height, width, 3) RGB."""
+        """Return what the camera sees of `world`, (height, width, 3) RGB."""
         self._gl.make_current()
         mujoco.mjv_updateScene(
             self._model,
@@ -71,21 +71,21 @@ class Camera:
         return np.ascontiguousarray(bottom_up[::-1])
 
     def close(self) -> None:
-        """Frees the OpenGL context."""
+        """Free the OpenGL context."""
         self._gl.make_current()
         self._context.free()
         self._gl.free()
 
 
 def focal_length_px(height: int) -> float:
-    """Returns the focal length of an image of that many rows; pixels are square, the view is undistorted."""
+    """Return the focal length [px] of an image of `height` rows. Pixels are square, the view is undistorted."""
     return float(0.5 * height / np.tan(0.5 * np.deg2rad(CAMERA_FOVY_DEG)))
 
 
 def _open_gl(width: int, height: int) -> Any:
-    """Opens EGL, unless MUJOCO_GL asks for something else.
+    """Open EGL, unless MUJOCO_GL names something else.
 
-    MuJoCo's own choice is made when it is first imported, by whomever, and needs a display by default.
+    MuJoCo chooses when it is first imported, and its default needs a display.
     """
     if os.environ.get("MUJOCO_GL", "egl").lower() == "egl":
         from mujoco.egl import GLContext

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Renders a running simulation at a fixed rate. Imports no ROS."""
+"""A thread that renders a running simulation at a fixed rate. Imports no ROS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from arx_x5_sim.world.world import World
 
 @dataclass(frozen=True)
 class Frame:
-    """An image and the world that it shows. Both are the receiver's only during the call."""
+    """An image and the world that it shows. Both are overwritten after the call that hands them over."""
 
     image: Image  # (H, W, 3) RGB
     world: World
@@ -24,7 +24,7 @@ class Frame:
 
 
 class FrameLoop:
-    """A thread that owns a camera and hands out what it sees. It does not hold the physics up."""
+    """Own a camera in a thread, and call back with each frame. The physics does not wait for it."""
 
     def __init__(
         self,
@@ -35,15 +35,15 @@ class FrameLoop:
         on_frame: Callable[[Frame], None],
         on_error: Callable[[Exception], None],
     ) -> None:
-        """Prepares the thread.
+        """Prepare the thread.
 
         Args:
-            simulation: What to look at.
-            width: Columns of the images.
-            height: Rows of the images.
-            rate_hz: Images a second; those whose time has passed are left out.
-            on_frame: Is called from the loop's thread with each frame.
-            on_error: Is called from the loop's thread with the exception that ended it.
+            simulation: what to render.
+            width: columns of the images.
+            height: rows of the images.
+            rate_hz: images a second; those whose time has passed are left out.
+            on_frame: called from the loop's thread with each frame.
+            on_error: called from the loop's thread with the exception that ended it.
         """
         self._simulation = simulation
         self._size = (width, height)
@@ -55,12 +55,16 @@ class FrameLoop:
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
 
     def start(self) -> None:
-        """Begins; a loop runs once in its life. Raises `RenderingUnavailableError`."""
+        """Start the thread. A loop is started only once.
+
+        Raises:
+            RenderingUnavailableError: the camera cannot be opened.
+        """
         self._thread.start()
         self._opened.result()
 
     def stop(self) -> None:
-        """Lets the present frame be finished, then ends and frees the camera. May be called twice."""
+        """Finish the present frame, end the thread and free the camera. May be called twice."""
         self._stop.set()
         self._thread.join()
 
@@ -73,7 +77,7 @@ class FrameLoop:
         self._opened.set_result(None)
         try:
             self._loop(camera)
-        except Exception as error:  # the thread's edge: whoever started it must hear of anything
+        except Exception as error:  # the thread's edge: the owner gets any error
             self._on_error(error)
         finally:
             camera.close()
@@ -82,7 +86,7 @@ class FrameLoop:
         view = World(self._simulation.model)
         deadline_s = time.monotonic()
         while not self._stop.wait(max(0.0, deadline_s - time.monotonic())):
-            stamp_s = self._simulation.look(view)
+            stamp_s = self._simulation.copy_to(view)
             self._on_frame(Frame(camera.render(view), view, stamp_s))
             missed = max(0, int((time.monotonic() - deadline_s) / self._period_s))
             deadline_s += (missed + 1) * self._period_s

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from arx_x5_driver.array import Array
 from arx_x5_sim.world.arm import EEF_SITE, JOINT_MAX_RAD, JOINT_MIN_RAD
-
-Array = NDArray[np.float64]
 
 DAMPING = 0.01
 STEP_MAX_RAD = 0.3
@@ -19,24 +17,24 @@ POSITION_TOLERANCE_M = 1e-4
 ROTATION_TOLERANCE_RAD = 1e-3
 
 
-class Kinematics:
-    """Kinematics of one arm. Owns scratch data, so an instance is not to be shared between threads."""
+class MujocoKinematics:
+    """Kinematics of one arm. Owns scratch data, so do not share an instance between threads."""
 
     def __init__(self, model: mujoco.MjModel) -> None:
-        """Prepares scratch data of `model`, whose first six joints are the arm's."""
+        """Prepare scratch data of `model`, whose first six joints are the arm's."""
         self._model = model
         self._data = mujoco.MjData(model)
         self._site = model.site(EEF_SITE).id
         self._jacobian = np.zeros((6, model.nv))
 
     def forward(self, position: Array) -> tuple[Array, Array]:
-        """Maps joints (6,) to the EEF's position (3,) and quaternion xyzw (4,) in the base link's frame."""
+        """Map joints (6,) to the EEF's position (3,) and quaternion xyzw (4,) in the base link's frame."""
         self._update(position)
         rotation = Rotation.from_matrix(self._data.site_xmat[self._site].reshape(3, 3))
         return self._data.site_xpos[self._site].copy(), rotation.as_quat()
 
     def inverse(self, eef_position: Array, eef_quaternion: Array, seed_position: Array) -> tuple[Array, bool]:
-        """Finds joints that reach a pose, close to a seed.
+        """Find joints that reach a pose, close to a seed.
 
         Args:
             eef_position: Target position (3,) in the base link's frame.

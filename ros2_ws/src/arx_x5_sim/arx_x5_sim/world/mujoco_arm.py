@@ -9,7 +9,7 @@ from arx_x5_sim.world.world import ArmReading
 
 
 def arm_state(stamp_s: float, reading: ArmReading) -> ArmState:
-    """What the driver's arms report, of a reading of the world at `stamp_s`."""
+    """Convert a reading of the world at `stamp_s` into what the driver's arms report."""
     return ArmState(
         stamp_s=stamp_s,
         position=reading.position,
@@ -22,23 +22,23 @@ def arm_state(stamp_s: float, reading: ArmReading) -> ArmState:
 
 
 class MujocoArm:
-    """An `arx_x5_driver.arm.Arm` in a running simulation."""
+    """Be an `arx_x5_driver.arm.Arm` in a running simulation."""
 
     def __init__(self, simulation: Simulation) -> None:
-        """Remembers the simulation, which somebody else starts and stops."""
+        """Use a simulation, which the caller starts and stops."""
         self._simulation = simulation
 
     def connect(self) -> None:
-        """Does nothing: a simulated arm is always there."""
+        """Do nothing: a simulated arm is always there."""
 
     def read(self) -> ArmState:
-        """Returns the state after the last physics step; its stamp stands still when the simulation does."""
+        """Return the state after the last physics step; its stamp stands still when the simulation does."""
         stamp_s, reading = self._simulation.read()
         return arm_state(stamp_s, reading)
 
     def command(self, command: ArmCommand) -> None:
-        """Hands positions, with the velocities as feed-forward, to the joints' servos."""
+        """Set the servos' positions, with the velocities as feed-forward."""
         self._simulation.command(command.position, command.gripper_width, command.velocity)
 
     def close(self) -> None:
-        """Does nothing: the servos hold what they held last."""
+        """Do nothing: the servos hold what they held last."""

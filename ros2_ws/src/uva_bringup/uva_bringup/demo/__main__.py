@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from uva_bringup.command import ExecutableNotFoundError
 from uva_bringup.demo.domain import NoFreeDomainError, isolated_environment
 from uva_bringup.demo.errors import DemoError
-from uva_bringup.demo.story import run_demo
-from uva_bringup.options import GUARDS, StackOptions
+from uva_bringup.demo.session import run_demo
+from uva_bringup.options import GUARDS, OptionError, StackOptions
 from uva_bringup.run import commands_of, say
 from uva_bringup.stack import checkpoint_path, share_directory
 
@@ -73,17 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        prepare_output(parsed.out)
-        # For this process and the stack's.
-        os.environ.update(isolated_environment(), ROS_LOG_DIR=str((parsed.out / "log").absolute()))
         mode = "policy" if parsed.guard == "off" else "policy_planner"
         options = StackOptions(
             robot="sim", model=parsed.model, seed=parsed.seeds[0], guard=parsed.guard, mask_mode=mode
         )
+        prepare_output(parsed.out)  # after all that can be wrong with the options
+        # For this process and the stack's.
+        os.environ.update(isolated_environment(), ROS_LOG_DIR=str((parsed.out / "log").absolute()))
         with TemporaryDirectory(prefix="uva_demo_") as folder:
             checkpoint = checkpoint_path(options, share_directory())
             run_demo(commands_of(options, Path(folder)), parsed.seeds, parsed.limit_s, checkpoint, parsed.out)
-    except (DemoError, ExecutableNotFoundError, NoFreeDomainError, OSError) as error:
+    except (DemoError, ExecutableNotFoundError, NoFreeDomainError, OptionError, OSError) as error:
         say(f"demo failed: {error}")
         return 1
     except KeyboardInterrupt:

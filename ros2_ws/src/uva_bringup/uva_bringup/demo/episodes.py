@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tqdm import tqdm
-from uva_replay.episode import Episode
 
 from uva_bringup.demo.errors import DemoError
 from uva_bringup.demo.monitor import Monitor
 from uva_node_utils import topics
+from uva_replay.episode import Episode
 
 # Torch alone takes seconds to load, on a busy machine a minute.
 STARTUP_TIMEOUT_S = 120.0

@@ -15,13 +15,13 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
-from uva_replay.recorder import Recorder
 
 from uva_bringup.demo.errors import DemoError
 from uva_bringup.supervisor import Death, Supervisor
 from uva_msgs.msg import DriverStatus, WorldState
 from uva_msgs.srv import ResetWorld
 from uva_node_utils import topics
+from uva_replay.recorder import Recorder
 
 POLL_S = 0.02
 SERVICE_TIMEOUT_S = 10.0

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Demonstrations on disk (UMI replay buffer) and the training windows cut from them."""
+"""Demonstrations, and the training windows that are cut from them. May be imported by training, not by the policy."""

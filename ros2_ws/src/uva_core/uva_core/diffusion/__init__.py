@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Noise schedule, denoising and training terms. Imports the vocabulary; policy, training and official import it."""

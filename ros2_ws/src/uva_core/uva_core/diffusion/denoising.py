@@ -1,58 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Diffusion over rows (video tokens, actions, robot states): training terms and samplers.
-
-The schedule, its spacing and the reverse steps are those of diffusers' schedulers. What is added here is what
-the published model needs and they lack: constants in float64 (the last step divides by sqrt(alpha-bar) = 5e-5,
-which float32 products do not survive), noise and temperature from outside, and the variational training term.
-"""
+"""Denoise rows (video tokens, actions, robot states). All noise and the temperature come from outside."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
-from uva_core.diffusion.schedule import Scheduler
+from uva_core.diffusion.schedule import Schedule, Step
 
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(noisy (R, C), timestep (R,), condition (R, Z)) -> (R, 2 C)"""
+"""(noisy (R, C), timestep (R,), condition (R, Z)) -> (R, 2 C): C of noise, C of variance"""
 
 
-def _clean(scheduler: Scheduler, epsilon: Tensor, alpha_bar: float, x: Tensor) -> Tensor:
-    """The clean rows that the predicted noise stands for, clipped as the scheduler says. (R, C) -> (R, C)."""
-    clean = (x - math.sqrt(1 - alpha_bar) * epsilon) / math.sqrt(alpha_bar)
-    if scheduler.config.clip_sample:
-        limit = scheduler.config.clip_sample_range
-        clean = clean.clamp(-limit, limit)
-    return clean
-
-
-def ddpm_step(
-    scheduler: DDPMScheduler,
+def reverse_step(
+    step: Step,
     output: Tensor,
-    timestep: int,
     x: Tensor,
-    noise: Tensor | None,
-    temperature: float,
-) -> Tensor:
-    """One reverse step with learned-range variance. x, noise: (R, C); output: (R, 2 C). Returns (R, C)."""
+    *,
+    clip: float = 0.0,
+    noise: Tensor | None = None,
+    temperature: float = 1.0,
+    last_clean: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Take one reverse step.
+
+    Args:
+        step: its coefficients.
+        output: (R, 2 C) of the denoiser.
+        x: (R, C) noisy rows.
+        clip: limit of predicted clean values; 0: none.
+        noise: (R, C) fresh noise of ddpm; None: none is added.
+        temperature: factor on it.
+        last_clean: (R, C) clean rows that the step before predicted.
+
+    Returns:
+        The next rows and the predicted clean rows, each (R, C).
+    """
     epsilon, variance = output.chunk(2, dim=-1)
-    previous = int(scheduler.previous_timestep(timestep))
-    alpha_bar = float(scheduler.alphas_cumprod[timestep])
-    alpha_bar_previous = float(scheduler.alphas_cumprod[previous]) if previous >= 0 else 1.0
-    alpha = alpha_bar / alpha_bar_previous
-    clean = _clean(scheduler, epsilon, alpha_bar, x)
-    mean = (
-        math.sqrt(alpha_bar_previous) * (1 - alpha) / (1 - alpha_bar) * clean
-        + math.sqrt(alpha) * (1 - alpha_bar_previous) / (1 - alpha_bar) * x
-    )
-    if previous < 0 or noise is None:
-        return mean
-    log_variance = scheduler._get_variance(timestep, predicted_variance=variance)
-    return mean + temperature * torch.exp(0.5 * log_variance) * noise
+    clean = (x - step.sigma * epsilon) / step.signal
+    if clip:
+        clean = clean.clamp(-clip, clip)
+    result = step.from_clean * clean
+    if step.from_row:
+        result = result + step.from_row * x
+    if step.from_noise:
+        result = result + step.from_noise * epsilon
+    if step.from_last and last_clean is not None:
+        result = result + step.from_last * last_clean
+    if noise is not None and step.log_beta is not None and step.log_posterior is not None:
+        fraction = (variance + 1) / 2
+        log_variance = fraction * step.log_beta + (1 - fraction) * step.log_posterior
+        result = result + temperature * torch.exp(0.5 * log_variance) * noise
+    return result, clean
 
 
 @torch.no_grad()
@@ -60,20 +61,20 @@ def sample(
     denoiser: Denoiser,
     condition: Tensor,
     noise: Tensor,
-    scheduler: Scheduler,
+    schedule: Schedule,
     *,
     temperature: float = 1.0,
     step_noise: Tensor | None = None,
     guidance: float = 1.0,
     chain: list[Tensor] | None = None,
 ) -> Tensor:
-    """Denoise rows.
+    """Denoise rows in float32; the network computes in the type of `condition`.
 
     Args:
         denoiser: the head's network.
         condition: (R, Z). With guidance, the first half of the rows is conditional, the second unconditional.
         noise: (R, C) start noise, unit variance.
-        scheduler: from `make_scheduler`.
+        schedule: from `make_schedule`.
         temperature: factor on the noise of every step (the start noise is not scaled).
         step_noise: (steps, R, C) noise of each step in the order taken; None: no noise is added.
         guidance: scale of classifier-free guidance; 1 is none.
@@ -82,23 +83,19 @@ def sample(
     Returns:
         (R, C) clean rows.
     """
-    x = noise
-    if isinstance(scheduler, DPMSolverMultistepScheduler):
-        scheduler.set_timesteps(scheduler.num_inference_steps)  # forgets the last trajectory
-    for index, t in enumerate(scheduler.timesteps.tolist()):
-        output = denoiser(x, torch.full((len(x),), t, device=x.device), condition)
+    x, clean = noise, None
+    for index, step in enumerate(schedule.steps):
+        timestep = torch.full((len(x),), step.timestep, device=x.device)
+        output = denoiser(x.to(condition.dtype), timestep, condition).to(x.dtype)
         if guidance != 1.0:
             epsilon, variance = output.chunk(2, dim=-1)
             conditional, unconditional = epsilon.chunk(2)
             epsilon = unconditional + guidance * (conditional - unconditional)
             output = torch.cat([torch.cat([epsilon, epsilon]), variance], dim=-1)
-        if isinstance(scheduler, DDPMScheduler):
-            x = ddpm_step(scheduler, output, t, x, None if step_noise is None else step_noise[index], temperature)
-        else:
-            prediction = output.chunk(2, dim=-1)[0]
-            if isinstance(scheduler, DPMSolverMultistepScheduler):
-                prediction = _clean(scheduler, prediction, float(scheduler.alphas_cumprod[t]), x)
-            x = scheduler.step(prediction, t, x).prev_sample
+        fresh = None if step_noise is None else step_noise[index]
+        x, clean = reverse_step(
+            step, output, x, clip=schedule.clip, noise=fresh, temperature=temperature, last_clean=clean
+        )
         if chain is not None:
             chain.append(x)
     return x

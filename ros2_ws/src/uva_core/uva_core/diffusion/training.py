@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Training terms of diffusion over rows: squared error of the noise, and the variational bound of the variance."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uva_core.devices import to_device
 from uva_core.diffusion.denoising import Denoiser
 from uva_core.diffusion.schedule import Constants, cosine_betas
 
@@ -41,10 +42,14 @@ class TrainingDiffusion:
             "log_beta": np.log(constants.beta),
         }
         self.timesteps = timesteps
-        self._table = {name: torch.from_numpy(values).float() for name, values in table.items()}
+        self._tables = {torch.device("cpu"): {n: torch.from_numpy(values).float() for n, values in table.items()}}
 
-    def _at(self, name: str, timestep: Tensor) -> Tensor:
-        return self._table[name].to(timestep.device)[timestep][:, None]
+    def constant(self, name: str, timestep: Tensor) -> Tensor:
+        """Return a constant of the schedule (R, 1) at timesteps (R,); each device keeps a copy of the tables."""
+        if timestep.device not in self._tables:
+            here = self._tables[torch.device("cpu")]
+            self._tables[timestep.device] = {n: to_device(values, timestep.device) for n, values in here.items()}
+        return self._tables[timestep.device][name][timestep][:, None]
 
     def terms(
         self, denoiser: Denoiser, clean: Tensor, condition: Tensor, timestep: Tensor, noise: Tensor
@@ -58,7 +63,7 @@ class TrainingDiffusion:
             timestep: (R,) integers in [0, timesteps).
             noise: (R, C).
         """
-        noisy = self._at("signal", timestep) * clean + self._at("sigma", timestep) * noise
+        noisy = self.constant("signal", timestep) * clean + self.constant("sigma", timestep) * noise
         epsilon, variance = denoiser(noisy, timestep, condition).float().chunk(2, dim=-1)
         mse = (epsilon - noise).square().mean(dim=-1)
         variational = self._variational(clean, noisy, epsilon.detach(), variance, timestep)
@@ -66,12 +71,12 @@ class TrainingDiffusion:
 
     def _variational(self, clean: Tensor, noisy: Tensor, epsilon: Tensor, variance: Tensor, t: Tensor) -> Tensor:
         """KL to the true posterior, or the likelihood of the clean value at t = 0; mean over channels, in bits."""
-        log_posterior, log_beta = self._at("log_posterior", t), self._at("log_beta", t)
+        log_posterior, log_beta = self.constant("log_posterior", t), self.constant("log_beta", t)
         fraction = (variance + 1) / 2
         log_variance = fraction * log_beta + (1 - fraction) * log_posterior
-        predicted_clean = (noisy - self._at("sigma", t) * epsilon) / self._at("signal", t)
-        mean = self._at("mean_clean", t) * predicted_clean + self._at("mean_noisy", t) * noisy
-        true_mean = self._at("mean_clean", t) * clean + self._at("mean_noisy", t) * noisy
+        predicted_clean = (noisy - self.constant("sigma", t) * epsilon) / self.constant("signal", t)
+        mean = self.constant("mean_clean", t) * predicted_clean + self.constant("mean_noisy", t) * noisy
+        true_mean = self.constant("mean_clean", t) * clean + self.constant("mean_noisy", t) * noisy
         kl = 0.5 * (
             log_variance
             - log_posterior

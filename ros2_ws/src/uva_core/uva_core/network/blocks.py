@@ -10,6 +10,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 NORM_EPS = 1e-6  # of every LayerNorm in the model, after MAR
@@ -26,11 +27,9 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, length, width = x.shape
-        qkv = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, S, D / heads)
+        q, k, v = rearrange(self.qkv(x), "B S (three heads d) -> three B heads S d", three=3, heads=self.heads)
         x = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
-        x = self.proj(x.transpose(1, 2).reshape(batch, length, width))
+        x = self.proj(rearrange(x, "B heads S d -> B S (heads d)"))
         return F.dropout(x, self.dropout, self.training)
 
 
@@ -84,7 +83,8 @@ class TimestepEmbedding(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, timestep: Tensor) -> Tensor:
-        return self.mlp(timestep_features(timestep, self.features))
+        features = timestep_features(timestep, self.features)
+        return self.mlp(features.to(next(self.mlp.parameters()).dtype))
 
 
 class AdaptiveBlock(nn.Module):
@@ -116,7 +116,7 @@ class AdaptiveOutput(nn.Module):
 
 
 class DenoisingMlp(nn.Module):
-    """Predicts the noise in one row, and where its variance lies in the allowed range (MAR, section 3.3).
+    """Predict the noise in one row, and where its variance lies in the allowed range (MAR, section 3.3).
 
     Forward takes noisy rows (R, C), timesteps (R,) and conditions (R, Z); returns (R, 2 C): C of noise, C of variance.
     """

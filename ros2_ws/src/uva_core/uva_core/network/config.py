@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Sizes of the network and of the tokenizer. Defaults are the published ones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from uva_core.serialization import _require_positive
+from uva_core.serialization import require_within
 
+# Far beyond any network of this kind: a configuration out of a file is refused before it takes memory or time.
+MAX_SIZE = 65_536
+MAX_DEPTH = 256
+MAX_TIMESTEPS = 10_000
+MAX_LEVELS, MAX_LAYERS = 10, 16  # of the image autoencoder
 ACTION_HEADS = ("pooled", "frame_mean", "token_conv", "token_mlp")
 
 
@@ -49,9 +54,14 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Reject impossible combinations."""
-        _require_positive(
-            self, "latent_size", "latent_channels", "patch_size", "frames", "width", "heads", "action_steps"
-        )
+        sizes = ("latent_size", "latent_channels", "patch_size", "frames", "width", "heads", "text_tokens")
+        require_within(self, 1, MAX_SIZE, *sizes, "action_dim", "action_steps", "proprioception_steps")
+        require_within(self, 1, MAX_SIZE, "video_head_width", "action_head_width")
+        require_within(self, 0, MAX_SIZE, "proprioception_dim", "proprioception_target_dim", "text_dim")
+        require_within(self, 1, MAX_DEPTH, "encoder_depth", "decoder_depth", "video_head_depth", "action_head_depth")
+        require_within(self, 0.1, 100.0, "mlp_ratio")
+        require_within(self, 0.0, 1.0, "dropout", "past_action_dropout", "text_dropout")
+        require_within(self, 2, MAX_TIMESTEPS, "train_timesteps")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
         if self.latent_size % self.patch_size:
@@ -78,12 +88,12 @@ class ModelConfig:
 
     @property
     def tokens_per_frame(self) -> int:
-        """N of the paper."""
+        """Spatial positions of a frame, N in the paper."""
         return self.grid**2
 
     @property
     def sequence_length(self) -> int:
-        """h * N: length of the video part of the sequence."""
+        """Length of the video part of the sequence, h * N."""
         return self.frames * self.tokens_per_frame
 
     @property
@@ -109,10 +119,16 @@ class TokenizerConfig:
 
     def __post_init__(self) -> None:
         """Reject sizes that do not divide."""
-        _require_positive(self, "image_size", "pixel_unshuffle", "latent_channels", "layers_per_block", "norm_groups")
+        require_within(self, 1, MAX_SIZE, "image_size", "pixel_unshuffle", "latent_channels", "norm_groups")
+        require_within(self, 1, MAX_LAYERS, "layers_per_block")
+        require_within(self, 1e-6, 1e6, "scaling_factor")
+        if not 1 <= len(self.block_out_channels) <= MAX_LEVELS:
+            raise ValueError(f"{len(self.block_out_channels)} block_out_channels; choose 1 to {MAX_LEVELS}")
         if self.image_size % self.stride:
             raise ValueError(f"image_size {self.image_size} is not divisible by the tokenizer's stride {self.stride}")
         for channels in self.block_out_channels:
+            if not 1 <= channels <= MAX_SIZE:
+                raise ValueError(f"block_out_channels holds {channels}; choose 1 to {MAX_SIZE}")
             if channels % self.norm_groups:
                 raise ValueError(f"{channels} channels are not divisible by {self.norm_groups} norm groups")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from uva_core.network.blocks import DenoisingMlp
@@ -21,7 +22,7 @@ KERNEL = 7
 
 
 class VideoHead(nn.Module):
-    """Denoises each video token on its own, conditioned on its latent z."""
+    """Denoise each video token on its own, conditioned on its latent z."""
 
     def __init__(self, c: ModelConfig) -> None:
         super().__init__()
@@ -29,7 +30,7 @@ class VideoHead(nn.Module):
 
 
 class SequenceHead(nn.Module, ABC):
-    """Denoises vectors of `dim` numbers, one per step."""
+    """Denoise vectors of `dim` numbers, one per step."""
 
     def __init__(self, c: ModelConfig, dim: int) -> None:
         super().__init__()
@@ -54,12 +55,10 @@ class PooledHead(SequenceHead):
 
     def condition(self, z: Tensor) -> Tensor:
         """(B, h N, D) -> (B, T, D)."""
-        batch, _, d = z.shape
-        x = z.view(batch * self.frames, self.grid, self.grid, d).permute(0, 3, 1, 2)
+        x = rearrange(z, "B (h y x) D -> (B h) D y x", h=self.frames, y=self.grid)
         x = F.adaptive_avg_pool2d(self.conv(x), POOLED)
-        x = self.fc(x.flatten(1)).view(batch, self.frames, d)
-        x = self.interpolate(x.transpose(1, 2)).transpose(1, 2)
-        return self.refine(x)
+        x = rearrange(self.fc(x.flatten(1)), "(B h) D -> B D h", h=self.frames)
+        return self.refine(rearrange(self.interpolate(x), "B D T -> B T D"))
 
 
 class FrameMeanHead(SequenceHead):
@@ -73,8 +72,8 @@ class FrameMeanHead(SequenceHead):
     def condition(self, z: Tensor) -> Tensor:
         """(B, h N, D) -> (B, T, D)."""
         # The published order is map, then mean over cells; both are linear, and this one is N times cheaper.
-        frames = z.unflatten(1, (self.frames, -1)).mean(dim=2).transpose(1, 2)  # (B, D, h)
-        return self.conv_transpose3d(frames[..., None, None]).flatten(2).transpose(1, 2)
+        frames = rearrange(z, "B (h N) D -> B D h N", h=self.frames).mean(dim=-1)
+        return rearrange(self.conv_transpose3d(frames[..., None, None]), "B D T 1 1 -> B T D")
 
 
 class TokenConvHead(SequenceHead):

@@ -65,7 +65,7 @@ class ClipTextEncoder:
 
     @torch.no_grad()
     def __call__(self, instructions: Sequence[str]) -> Tensor:
-        """Latents (n, 512) of n instructions."""
+        """Return latents (n, 512) of n instructions."""
         limit = self._model.config.max_position_embeddings
         tokens = self._tokenizer(
             list(instructions), padding=True, max_length=limit, truncation=True, return_tensors="pt"

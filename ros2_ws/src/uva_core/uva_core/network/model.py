@@ -14,55 +14,14 @@ T action steps, A action size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from uva_core.network.blocks import NORM_EPS, Block
 from uva_core.network.config import ModelConfig
 from uva_core.network.heads import SEQUENCE_HEADS, VideoHead
-
-
-@dataclass
-class ModelInputs:
-    """What may be given to the network. `None` or a missing flag means: not given, a learned token stands in.
-
-    Attributes:
-        history: (B, h, C, H, W) scaled latents of the history frames.
-        future: (B, h, C, H, W) scaled latents of the future frames.
-        future_missing: (B, N) bool, True where the future position is hidden (same in all frames).
-        history_missing: (B,) bool, True where the whole history is hidden.
-        actions: (B, T, A) normalized future actions.
-        actions_missing: (B,) bool.
-        past_actions: (B, T, A) normalized actions before the present.
-        past_actions_missing: (B, T) bool.
-        proprioception: (B, S, P) normalized robot state.
-        wrist_history: (B, h, C, H, W) scaled latents of the second camera's history frames.
-        wrist_future: (B, h, C, H, W) its future frames; hidden where `future` is.
-        text: (B, E) language latent.
-        text_missing: (B,) bool, True where a learned vector replaces it.
-    """
-
-    history: Tensor
-    future: Tensor | None = None
-    future_missing: Tensor | None = None
-    history_missing: Tensor | None = None
-    actions: Tensor | None = None
-    actions_missing: Tensor | None = None
-    past_actions: Tensor | None = None
-    past_actions_missing: Tensor | None = None
-    proprioception: Tensor | None = None
-    wrist_history: Tensor | None = None
-    wrist_future: Tensor | None = None
-    text: Tensor | None = None
-    text_missing: Tensor | None = None
-
-    def expand(self, count: int) -> ModelInputs:
-        """Return the inputs of one sample as those of `count` equal ones, without copying."""
-        shared: dict[str, Any] = {n: v if v is None else v.expand(count, *v.shape[1:]) for n, v in vars(self).items()}
-        return ModelInputs(**shared)
+from uva_core.network.inputs import STREAMS, ModelInputs, Stream
 
 
 def sinusoidal_table(length: int, width: int) -> Tensor:
@@ -90,6 +49,12 @@ class PositionEmbedding(nn.Module):
         return x + positions.flatten(1, 2)
 
 
+def replace_missing(x: Tensor, missing: Tensor, token: Tensor) -> Tensor:
+    """Put the learned `token` (1, D) where `missing` (B, S) or (B,) is True. (B, S, D) -> (B, S, D)."""
+    mask = missing[:, None, None] if missing.ndim == 1 else missing[:, :, None]
+    return torch.where(mask, token.to(x.dtype), x)
+
+
 class Uva(nn.Module):
     """Joint video-action model."""
 
@@ -98,28 +63,24 @@ class Uva(nn.Module):
         self.config = c = config
         d = c.width
 
-        # What enters each position
+        # What enters each position, in the order in which `fuse` takes it
         self.future_proj = nn.Linear(c.token_dim, d)
         self.history_proj = nn.Linear(c.token_dim, d)
         self.action_proj = nn.Linear(c.action_dim, d)
         self.missing_frame = nn.Parameter(torch.randn(1, d) * 0.02)  # stands for future and history tokens alike
         self.missing_action = nn.Parameter(torch.randn(1, d) * 0.02)
-        parts = 3
         if c.wrist_future:
             self.wrist_future_proj = nn.Linear(c.token_dim, d)
             self.missing_wrist_frame = nn.Parameter(torch.randn(1, d) * 0.02)
-            parts += 1
         if c.past_actions:
             self.past_action_proj = nn.Linear(c.action_dim, d)
             self.missing_past_action = nn.Parameter(torch.randn(1, d) * 0.02)
-            parts += 1
         if c.wrist_history:
             self.wrist_history_proj = nn.Linear(c.token_dim, d)
-            parts += 1
         if c.proprioception_dim:
             self.proprioception_proj = nn.Linear(c.proprioception_dim, d)
-            parts += 1
-        self.fuse = nn.Linear(parts * d, d)
+        self.streams = [stream for stream in STREAMS if stream.taken(c)]
+        self.fuse = nn.Linear(len(self.streams) * d, d)
 
         # Language, in front of the video tokens
         if c.text_dim:
@@ -153,79 +114,46 @@ class Uva(nn.Module):
 
     def patchify(self, latents: Tensor) -> Tensor:
         """(B, h, C, H, W) latents -> (B, h N, C p p) tokens: frame by frame, row by row."""
-        batch, frames, channels, _, _ = latents.shape
-        g, p = self.config.grid, self.config.patch_size
-        x = latents.reshape(batch, frames, channels, g, p, g, p).permute(0, 1, 3, 5, 2, 4, 6)
-        return x.reshape(batch, frames * g * g, channels * p * p)
+        p = self.config.patch_size
+        return rearrange(latents, "B h C (y p) (x q) -> B (h y x) (C p q)", p=p, q=p)
 
     def unpatchify(self, tokens: Tensor) -> Tensor:
         """(B, h N, C p p) tokens -> (B, h, C, H, W) latents."""
         c = self.config
-        g, p = c.grid, c.patch_size
-        x = tokens.reshape(len(tokens), c.frames, g, g, c.latent_channels, p, p).permute(0, 1, 4, 2, 5, 3, 6)
-        return x.reshape(len(tokens), c.frames, c.latent_channels, g * p, g * p)
+        sizes = {"h": c.frames, "y": c.grid, "C": c.latent_channels, "p": c.patch_size, "q": c.patch_size}
+        return rearrange(tokens, "B (h y x) (C p q) -> B h C (y p) (x q)", **sizes)
 
-    def _repeat_over_tokens(self, steps: Tensor) -> Tensor:
-        """(B, S, D) -> (B, h N, D): step j covers its own block of consecutive tokens."""
-        return steps.repeat_interleave(self.config.sequence_length // steps.shape[1], dim=1)
-
-    def _replace(self, x: Tensor, missing: Tensor | None, token: Tensor) -> Tensor:
-        """Put the learned `token` (1, D) where `missing` (B, S) or (B,) is True. (B, S, D) -> (B, S, D)."""
-        if missing is None:
-            return x
-        mask = missing[:, None, None] if missing.ndim == 1 else missing[:, :, None]
-        return torch.where(mask, token.to(x.dtype), x)
-
-    def _future_part(
-        self, frames: Tensor | None, missing: Tensor | None, project: nn.Linear, token: Tensor, batch: int
-    ) -> Tensor:
-        """Future frames of one camera, each position as a token or, where it is not given, the learned one."""
-        if frames is None:
-            return token.expand(batch, self.config.sequence_length, -1)
-        everywhere = None if missing is None else missing.repeat(1, self.config.frames)
-        return self._replace(project(self.patchify(frames)), everywhere, token)
-
-    def _require(self, value: Tensor | None, what: str) -> Tensor:
+    def _embed_stream(self, stream: Stream, inputs: ModelInputs) -> Tensor:
+        """Project one stream to every position (B, h N, D); the learned token stands where it is not given."""
+        c, value = self.config, getattr(inputs, stream.name)
+        token = getattr(self, stream.token) if stream.token else None
         if value is None:
-            raise ValueError(f"this model takes {what}, and none was given")
-        return value
+            if token is None or not stream.optional:
+                raise ValueError(f"this model takes {stream.description}, and none was given")
+            return token.expand(len(inputs.history), c.sequence_length, -1)
+        x = getattr(self, stream.projection)(self.patchify(value) if stream.frames else value)
+        missing = getattr(inputs, stream.missing) if stream.missing else None
+        if missing is not None and token is not None:
+            if stream.frames and missing.ndim == 2:
+                missing = missing.repeat(1, c.frames)  # the same positions in all frames
+            x = replace_missing(x, missing, token)
+        # Step j of S covers its own block of consecutive tokens.
+        return x if stream.frames else x.repeat_interleave(c.sequence_length // x.shape[1], dim=1)
 
     def embed(self, inputs: ModelInputs) -> Tensor:
-        """Inputs -> the normalized sequence that enters the first block (B, [text +] h N, D).
+        """Make the normalized sequence that enters the first block (B, [text +] h N, D).
 
         Raises:
             ValueError: an input that the model takes is not given; future frames, actions and past actions may be.
         """
-        c, i = self.config, inputs
-        batch = len(i.history)
-        parts = [self._future_part(i.future, i.future_missing, self.future_proj, self.missing_frame, batch)]
-        if c.wrist_future:
-            project, token = self.wrist_future_proj, self.missing_wrist_frame
-            parts.append(self._future_part(i.wrist_future, i.future_missing, project, token, batch))
-        parts.append(self._replace(self.history_proj(self.patchify(i.history)), i.history_missing, self.missing_frame))
-        if c.past_actions:
-            token = self.missing_past_action
-            if i.past_actions is None:
-                past = token.expand(batch, c.action_steps, -1)
-            else:
-                past = self._replace(self.past_action_proj(i.past_actions), i.past_actions_missing, token)
-            parts.append(self._repeat_over_tokens(past))
-        if i.actions is None:
-            actions = self.missing_action.expand(batch, c.action_steps, -1)
-        else:
-            actions = self._replace(self.action_proj(i.actions), i.actions_missing, self.missing_action)
-        parts.append(self._repeat_over_tokens(actions))
-        if c.wrist_history:
-            frames = self._require(i.wrist_history, "frames of a wrist camera")
-            parts.append(self.wrist_history_proj(self.patchify(frames)))
-        if c.proprioception_dim:
-            state = self._require(i.proprioception, "proprioception")
-            parts.append(self._repeat_over_tokens(self.proprioception_proj(state)))
+        parts = [self._embed_stream(stream, inputs) for stream in self.streams]
         x = self.input_positions(self.fuse(torch.cat(parts, dim=-1)))
-        if c.text_dim:
-            text = self._replace(
-                self.text_proj(self._require(i.text, "a language latent"))[:, None], i.text_missing, self.missing_text
-            )
+        if self.config.text_dim:
+            if inputs.text is None:
+                raise ValueError("this model takes a language latent, and none was given")
+            text = self.text_proj(inputs.text)[:, None]
+            if inputs.text_missing is not None:
+                text = replace_missing(text, inputs.text_missing, self.missing_text)
             x = torch.cat([text + self.text_positions, x], dim=1)
         return self.input_norm(x)
 
@@ -247,5 +175,5 @@ class Uva(nn.Module):
         return self.latent_positions(self.decoder_norm(x)[:, text:])
 
     def forward(self, inputs: ModelInputs) -> Tensor:
-        """Inputs -> joint latent z (B, h N, D)."""
+        """Compute the joint latent z (B, h N, D)."""
         return self.decode(self.encode(self.embed(inputs)))

@@ -34,14 +34,14 @@ class Tokenizer(nn.Module):
         )
 
     def moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Posterior mean and standard deviation, unscaled, each (B, C, H, W)."""
+        """Return posterior mean and standard deviation, unscaled, each (B, C, H, W)."""
         if self.config.pixel_unshuffle > 1:
             images = F.pixel_unshuffle(images, self.config.pixel_unshuffle)
         posterior = self.vae.encode(images).latent_dist
         return posterior.mean, posterior.std
 
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Images -> scaled latents.
+        """Encode images as scaled latents.
 
         Args:
             images: (B, 3, S, S) in [-1, 1].
@@ -51,7 +51,7 @@ class Tokenizer(nn.Module):
         return (mean if noise is None else mean + std * noise) * self.config.scaling_factor
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents (B, C, H, W) -> images (B, 3, S, S), about [-1, 1]."""
+        """Decode scaled latents (B, C, H, W) as images (B, 3, S, S), about [-1, 1]."""
         images = self.vae.decode(latents / self.config.scaling_factor).sample
         if self.config.pixel_unshuffle > 1:
             images = F.pixel_shuffle(images, self.config.pixel_unshuffle)

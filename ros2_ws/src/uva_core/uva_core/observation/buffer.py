@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time-stamped images and EEF poses in, model-ready observations out: live, from a bag and in training alike."""
+"""Stamped images and EEF poses in, observations for the model out: live, from a bag and in training alike."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class ObservationNotReadyError(RuntimeError):
 
 
 class ObservationBuffer:
-    """Keeps the recent past and cuts observations from it at the model's frame times.
+    """Keep the recent past, and cut observations from it at the model's frame times.
 
-    Images are taken by nearest stamp, poses interpolated (linear and slerp) at the same stamps. Nothing is
-    extrapolated, but that the newest pose is held for `POSE_HOLD_S`: a wanted time without data is an error that says
-    so. With `pad_start` the first image and pose of an episode stand in for what was before (a robot that stood
-    still), while they are remembered: not after an outage.
+    Images are taken by nearest stamp, poses are interpolated (linear and slerp) at the same stamps. Nothing is
+    extrapolated, except that the newest pose holds for `POSE_HOLD_S`: a wanted time without data raises an error. With
+    `pad_start` the first image and pose of an episode also serve for the time before it (a robot that stood still), as
+    long as the buffer still has them; not after an outage.
 
-    It remembers for as long as history and prediction reach together, so that what was seen can be looked at as the
-    future of an observation that is past.
+    The buffer keeps data for as long as history and prediction reach together, so that seen frames can be compared
+    with the future of an older observation.
 
     An episode starts with `clear`, and with a stamp `STEP_BACK_S` older than the one before it: the buffer then
     forgets everything, because times before and after a step of the clock cannot be compared.
@@ -55,7 +55,7 @@ class ObservationBuffer:
         self.pad_start = pad_start
         self._images: deque[tuple[float, Tensor]] = deque()
         self._poses: deque[tuple[float, NDArray[np.float64], float]] = deque()
-        self._capacity_s = self._history_s + self._horizon_s + 1.0
+        self._capacity_s = config.history_s + config.horizon_s + 1.0
         self.clear()
 
     def clear(self) -> None:
@@ -66,22 +66,12 @@ class ObservationBuffer:
         self._first_image_s = self._first_pose_s = math.nan
 
     @property
-    def _history_s(self) -> float:
-        return -min(self.config.frame_offsets) / self.config.rate_hz
-
-    @property
-    def _horizon_s(self) -> float:
-        """How far the model predicts: as many frames as it sees, at the stride of the newest two."""
-        offsets = self.config.frame_offsets
-        return len(offsets) * (offsets[-1] - offsets[-2]) / self.config.rate_hz
-
-    @property
     def newest_s(self) -> float:
-        """Stamp of the newest image, NaN if there is none."""
+        """Stamp of the newest image [s], NaN if there is none."""
         return self._images[-1][0] if self._images else math.nan
 
     def add_image(self, stamp_s: float, image: NDArray[np.uint8]) -> bool:
-        """Add an RGB image (H, W, 3). Returns False (and drops it) when its stamp is not newer than the last one.
+        """Add an RGB image (H, W, 3). Return False, and drop it, when its stamp is not newer than the last one.
 
         Raises:
             ValueError: not an RGB image, or an empty one.
@@ -96,7 +86,7 @@ class ObservationBuffer:
         return True
 
     def add_pose(self, stamp_s: float, eef_pose: NDArray[np.float64], gripper_width: float) -> bool:
-        """Add a measured EEF pose (4, 4) and gripper width. Returns False when not newer, or not finite."""
+        """Add a measured EEF pose (4, 4) and gripper width. Return False when it is not newer, or not finite."""
         if not (np.isfinite(eef_pose).all() and np.isfinite(gripper_width)):
             return False
         if not self._is_newer(stamp_s, self._poses):
@@ -137,6 +127,7 @@ class ObservationBuffer:
             eef_pose=np.stack([pose for pose, _ in states]),
             gripper_width=np.array([width for _, width in states]),
             start_pose=self._start_pose,
+            frame_stamps_s=np.array([stamp for stamp, _ in chosen]),
         )
 
     def frames_at(self, times_s: Iterable[float]) -> Tensor:
@@ -150,7 +141,7 @@ class ObservationBuffer:
         return torch.stack([self._frame(time_s)[1] for time_s in times_s])
 
     def _newest_as_of(self, at_s: float) -> float:
-        """Stamp of the image that was the newest one at a past time."""
+        """Return the stamp of the image that was the newest one at a past time."""
         stamps = [stamp for stamp, _ in self._images]
         if at_s > stamps[-1] + _ROUNDING_S:
             raise ObservationNotReadyError(f"the newest image is {at_s - stamps[-1]:.2f} s older than the wanted time")

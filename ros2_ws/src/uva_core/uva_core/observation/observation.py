@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""What the model sees at one moment, and the robot state as it sees it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Observation:
         eef_pose: (h, 4, 4) EEF poses in the base frame, at the frames' times.
         gripper_width: (h,) m.
         start_pose: (4, 4) EEF pose at the start of the episode.
+        frame_stamps_s: (h,) times at which the frames were taken, where they are known.
         wrist_frames: (h, 3, S, S) of a second camera, for models that see one.
         state: (n, P) robot state in task units, for models whose state is no EEF pose.
         past_actions: (T, A) actions before the present in task units (EEF targets in the base frame), for models
@@ -34,6 +35,7 @@ class Observation:
     eef_pose: NDArray[np.float64] = field(default_factory=lambda: np.eye(4)[None])
     gripper_width: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
     start_pose: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+    frame_stamps_s: NDArray[np.float64] | None = None
     wrist_frames: Tensor | None = None
     state: NDArray[np.float64] | None = None
     past_actions: NDArray[np.float64] | None = None

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""All that concerns the published code: names, data, import, parity. Only the command of `checkpoint` imports it."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names and sizes of the official implementation, in ours."""
+"""Translate names and sizes of the official implementation to those of this package."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from uva_core.network.config import ModelConfig
+from uva_core.serialization import from_dict
 
-# Official prefix -> ours. The first that fits counts, so longer ones stand before what they begin with.
+# Official prefix -> ours. The first match counts, so a longer prefix stands before a shorter one that it begins with.
 PREFIXES = (
     ("fake_latent_x", "missing_frame"),
     ("fake_latent_wrist_x", "missing_wrist_frame"),
@@ -39,7 +40,7 @@ PREFIXES = (
     ("diffactloss.", "action_head."),
     ("diffproploss.", "proprioception_head."),
 )
-# Names of the action heads' ways to condition.
+# Official `act_model_type` -> our action head.
 ACTION_HEADS = {"conv_fc": "pooled", "conv_ori": "frame_mean", "conv2": "token_conv", "fc2": "token_mlp"}
 # Robot state by task: names of its parts, in order, with their sizes.
 UMI_STATE = {
@@ -101,30 +102,31 @@ def model_config(constructor: dict[str, Any]) -> ModelConfig:
     if c["attn_dropout"] != c["proj_dropout"]:
         raise ValueError("attn_dropout and proj_dropout differ")
     target = sum(state_target_parts(task).values())
-    return ModelConfig(
-        latent_size=c["img_size"] // c["vae_stride"],
-        latent_channels=c["vae_embed_dim"],
-        patch_size=c["patch_size"],
-        action_dim=c["shape_meta"]["action"]["shape"][0],
-        past_actions=c["use_history_action"],
-        past_action_dropout=1 - c["action_mask_ratio"],
-        proprioception_dim=sum(state_parts(task).values()) if c["use_proprioception"] else 0,
-        proprioception_steps=4 if c["different_history_freq"] else ACTION_STEPS,
-        proprioception_target_dim=target if c["predict_proprioception"] else 0,
-        wrist_history=c["use_proprioception"] and task != "umi",
-        wrist_future=c["predict_wrist_img"],
-        text_dim=CLIP_DIM if c["language_emb_model"] == "clip" else 0,
-        text_dropout=c["label_drop_prob"],
-        width=c["encoder_embed_dim"],
-        encoder_depth=c["encoder_depth"],
-        decoder_depth=c["decoder_depth"],
-        heads=c["encoder_num_heads"],
-        mlp_ratio=c["mlp_ratio"],
-        dropout=c["attn_dropout"],
-        video_head_width=c["diffloss_w"],
-        video_head_depth=c["diffloss_d"],
-        action_head=ACTION_HEADS[heads["act_model_type"]] if heads["predict_action"] else None,
-        action_head_width=c["diffloss_act_w"],
-        action_head_depth=c["diffloss_act_d"],
-        train_timesteps=c["act_diff_training_steps"],
-    )
+    sizes = {
+        "latent_size": c["img_size"] // c["vae_stride"],
+        "latent_channels": c["vae_embed_dim"],
+        "patch_size": c["patch_size"],
+        "action_dim": c["shape_meta"]["action"]["shape"][0],
+        "past_actions": c["use_history_action"],
+        "past_action_dropout": 1 - c["action_mask_ratio"],
+        "proprioception_dim": sum(state_parts(task).values()) if c["use_proprioception"] else 0,
+        "proprioception_steps": 4 if c["different_history_freq"] else ACTION_STEPS,
+        "proprioception_target_dim": target if c["predict_proprioception"] else 0,
+        "wrist_history": c["use_proprioception"] and task != "umi",
+        "wrist_future": c["predict_wrist_img"],
+        "text_dim": CLIP_DIM if c["language_emb_model"] == "clip" else 0,
+        "text_dropout": c["label_drop_prob"],
+        "width": c["encoder_embed_dim"],
+        "encoder_depth": c["encoder_depth"],
+        "decoder_depth": c["decoder_depth"],
+        "heads": c["encoder_num_heads"],
+        "mlp_ratio": c["mlp_ratio"],
+        "dropout": c["attn_dropout"],
+        "video_head_width": c["diffloss_w"],
+        "video_head_depth": c["diffloss_d"],
+        "action_head": ACTION_HEADS[heads["act_model_type"]] if heads["predict_action"] else None,
+        "action_head_width": c["diffloss_act_w"],
+        "action_head_depth": c["diffloss_act_d"],
+        "train_timesteps": c["act_diff_training_steps"],
+    }
+    return from_dict(ModelConfig, sizes)

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Uneven spacings of the training schedule, as the official code writes them."""
 
 from __future__ import annotations
 
 import numpy as np
-from diffusers import DDPMScheduler
 
-from uva_core.diffusion.schedule import Constants, Scheduler, make_scheduler
+from uva_core.diffusion.schedule import Constants, Schedule, cosine_betas, ddpm_steps
 
 
 def spaced_timesteps(train_timesteps: int, spacing: str) -> list[int]:
@@ -36,19 +35,17 @@ def spaced_timesteps(train_timesteps: int, spacing: str) -> list[int]:
     return timesteps
 
 
-def spaced_scheduler(train_timesteps: int, spacing: str, clip: float = 0.0) -> DDPMScheduler:
-    """Return a `ddpm` scheduler, see `make_scheduler`, set to a spacing, see `spaced_timesteps`.
+def spaced_schedule(train_timesteps: int, spacing: str, clip: float = 0.0) -> Schedule:
+    """Return a `ddpm` schedule, see `make_schedule`, of a spacing, see `spaced_timesteps`.
 
     Raises:
         ValueError: there is no such spacing.
     """
-    timesteps = spaced_timesteps(train_timesteps, spacing)
-    scheduler: DDPMScheduler = make_scheduler("ddpm", train_timesteps, len(timesteps), clip)
-    scheduler.set_timesteps(timesteps=timesteps[::-1])
-    return scheduler
+    alpha_bar = np.cumprod(1 - cosine_betas(train_timesteps))
+    return Schedule(ddpm_steps(alpha_bar, np.array(spaced_timesteps(train_timesteps, spacing)[::-1])), clip)
 
 
-def constants_of(scheduler: Scheduler) -> Constants:
-    """Return the constants of the timesteps to which a scheduler is set: betas are those between the kept ones."""
-    alpha_bar = scheduler.alphas_cumprod[scheduler.timesteps.flip(0)].numpy()
+def constants_of(schedule: Schedule, train_timesteps: int) -> Constants:
+    """Return the constants of the timesteps that a schedule takes: betas are those between the kept ones."""
+    alpha_bar = np.cumprod(1 - cosine_betas(train_timesteps))[schedule.timesteps[::-1]]
     return Constants.of(1 - alpha_bar / np.append(1.0, alpha_bar[:-1]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of the official image autoencoder (kl-f16, after latent-diffusion) in those of diffusers' AutoencoderKL."""
+"""Translate names of the official image autoencoder (kl-f16, after latent-diffusion) to diffusers' AutoencoderKL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RENAMED = (
     (r"coder\.norm_out\.", "coder.conv_norm_out."),
 )
 PROJECTION = re.compile(r"\.attentions\.\d+\.to_(q|k|v|out\.0)\.weight$")
-DECODER_LEVEL = re.compile(r"^decoder\.up\.(\d+)\.")
+DECODER_LEVEL = re.compile(r"^decoder\.up\.(\d{1,3})\.")
 
 
 def our_vae_name(official: str, levels: int) -> str:
@@ -38,7 +38,16 @@ def our_vae_name(official: str, levels: int) -> str:
 
 
 def our_vae_tensors(official: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the official autoencoder's state dict; attention's 1x1 convolutions become linear layers."""
+    """Rename the official autoencoder's state dict; attention's 1x1 convolutions become linear layers.
+
+    Raises:
+        ValueError: two of its names are translated to the same one.
+    """
     levels = 1 + max((int(match[1]) for match in map(DECODER_LEVEL.match, official) if match), default=0)
-    named = {our_vae_name(name, levels): tensor for name, tensor in official.items()}
-    return {n: t.flatten(1) if t.ndim == 4 and PROJECTION.search(n) else t for n, t in named.items()}
+    tensors: dict[str, Tensor] = {}
+    for official_name, tensor in official.items():
+        name = our_vae_name(official_name, levels)
+        if name in tensors:
+            raise ValueError(f"two of the autoencoder's tensors have the same place, {name}: one is {official_name}")
+        tensors[name] = tensor.flatten(1) if tensor.ndim == 4 and PROJECTION.search(name) else tensor
+    return tensors

@@ -1,228 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trained UVA, ready to be asked: observations in, action chunks and frames out."""
+"""The five jobs of a trained UVA: observations in, action chunks and frames out (paper, section III-D)."""
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from uva_core import images, poses
 from uva_core.actions import ActionSequence
-from uva_core.checkpoint import safetensors_file as checkpoint
-from uva_core.config import UvaConfig
 from uva_core.diffusion.config import SamplingConfig
-from uva_core.diffusion.schedule import make_scheduler
-from uva_core.modes import RULES, MaskMode
-from uva_core.network.language import InstructionTable
-from uva_core.network.model import ModelInputs, Uva
-from uva_core.network.tokenizer import Tokenizer
-from uva_core.normalizer import LinearNormalizer
-from uva_core.observation.buffer import ObservationBuffer
-from uva_core.observation.observation import Observation, proprioception
-from uva_core.policy.generation import GenerationStep, generate_video, sample_sequence
+from uva_core.modes import MaskMode
+from uva_core.network.inputs import ModelInputs
+from uva_core.observation.observation import Observation
+from uva_core.policy.decoding import PredictionDecoder
+from uva_core.policy.encoding import ObservationEncoder, required
 from uva_core.policy.noise import Noise
 from uva_core.policy.predictions import ActionPrediction, JointPrediction, VideoPrediction
-from uva_core.serialization import from_dict, to_dict
+from uva_core.policy.timing import Stopwatch
+from uva_core.policy.trained_model import TrainedModel
 
-T = TypeVar("T")
 
+class UvaPolicy(TrainedModel):
+    """The five jobs of a trained model.
 
-class UvaPolicy(nn.Module):
-    """Tokenizer, network and normalizers, with the configuration that makes them one."""
+    What the five calls have in common:
+        observations: B observations.
+        seeds: B seeds; equal seeds and observations give equal predictions, on any device, in any batch.
+        sampling: sampler, steps and temperatures; the checkpoint's by default.
+        iterations: autoregressive steps of the video; more give more detail and take longer.
 
-    def __init__(self, config: UvaConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.tokenizer = Tokenizer(config.tokenizer)
-        self.model = Uva(config.model)
-        self.action_normalizer = LinearNormalizer(config.model.action_dim)
-        self.proprioception_normalizer = LinearNormalizer(config.model.proprioception_dim)
-        self.instructions = InstructionTable(config.instructions, config.model.text_dim)
-        self._warned: set[MaskMode] = set()
-        self.eval()
+    Actions are in task units: EEF targets in the base frame. All calls raise ValueError when an observation lacks what
+    the model takes, has it in another shape, or when the checkpoint has no head for the job.
+    """
 
-    @classmethod
-    def load(cls, path: str | Path) -> UvaPolicy:
-        """Load a checkpoint written by `save`.
-
-        Raises:
-            checkpoint.CheckpointError: missing, damaged, or with tensors that do not fit its configuration.
-        """
-        tensors, values = checkpoint.load(path)
-        try:
-            policy = cls(from_dict(UvaConfig, values))
-        except ValueError as error:
-            raise checkpoint.CheckpointError(f"{path}: {error}") from None
-        checkpoint.load_module(policy, tensors, "", path)
-        return policy
-
-    def save(self, path: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write weights (as `dtype` when given), normalizers and configuration to one safetensors file."""
-        weights = {name for name, _ in self.named_parameters()}
-        tensors = {n: t.to(dtype) if dtype and n in weights else t for n, t in self.state_dict().items()}
-        checkpoint.save(path, tensors, to_dict(self.config))
-
-    def make_buffer(self, *, pad_start: bool = False) -> ObservationBuffer:
-        """Return an empty observation buffer that feeds this policy."""
-        return ObservationBuffer(self.config.observation, self.config.tokenizer.image_size, pad_start=pad_start)
-
-    def blank_observation(self) -> Observation:
-        """Return grey frames and a robot at the origin: for warming up and timing."""
-        c, size = self.config.model, self.config.tokenizer.image_size
-        frames = torch.zeros(c.frames, 3, size, size)
-        still = np.tile(np.eye(4), (c.frames, 1, 1))
-        return Observation(
-            0.0,
-            frames,
-            still,
-            np.zeros(c.frames),
-            wrist_frames=frames if c.wrist_history else None,
-            state=np.zeros((c.proprioception_steps, c.proprioception_dim)),
-            text=torch.zeros(c.text_dim) if c.text_dim else None,
-        )
-
-    def impossible(self, mode: MaskMode) -> str | None:
-        """Return why the checkpoint cannot be used in `mode` at all, else None."""
-        if RULES[mode].decodes_actions and self.config.model.action_head is None:
-            return f"this checkpoint has no action head: mask mode '{mode.value}' is not possible"
-        return None
-
-    def untrained(self, mode: MaskMode) -> str | None:
-        """Return a warning if the checkpoint is known not to have been trained in `mode`, else None."""
-        trained = self.config.trained_modes
-        if not trained or mode.value in trained:
-            return None
-        return f"this checkpoint was never trained in mask mode '{mode.value}', only in: {', '.join(trained)}"
-
-    @property
-    def action_times_s(self) -> NDArray[np.float64]:
-        """(T,) when each action is to be reached, after the newest observation."""
-        o = self.config.observation
-        return (o.first_action_step + np.arange(self.config.model.action_steps)) / o.rate_hz
-
-    @property
-    def frame_times_s(self) -> NDArray[np.float64]:
-        """(h,) times of the predicted frames, after the newest observation."""
-        offsets = self.config.observation.frame_offsets
-        stride = offsets[-1] - offsets[-2]
-        return np.asarray(stride * (1.0 + np.arange(self.config.model.frames)) / self.config.observation.rate_hz)
-
-    @torch.no_grad()
     def encode(self, observations: Sequence[Observation], noise: Noise, *, history: bool = True) -> ModelInputs:
-        """Tokenize the history frames and normalize what else a batch of observations gives.
-
-        Args:
-            observations: B observations.
-            noise: for samples of the tokenizer's posterior.
-            history: False leaves the history frames out (inverse dynamics does not see them).
-
-        Raises:
-            ValueError: an observation lacks what the model takes, or has it in another shape; the message says what.
-        """
-        c, m = self.config, self.config.model
-        size = c.tokenizer.latent_size
-        if history:
-            latents = self._tokenize([o.frames for o in observations], noise)
-        else:
-            latents = torch.zeros(len(observations), m.frames, m.latent_channels, size, size)
-        inputs = ModelInputs(history=latents, history_missing=None if history else torch.ones(len(latents)).bool())
-        if m.wrist_history:
-            frames = [self._required(o.wrist_frames, "wrist_frames") for o in observations]
-            inputs.wrist_history = self._tokenize(frames, noise)
-        if m.proprioception_dim:
-            states = torch.from_numpy(np.stack([self._state(o) for o in observations])).float()
-            inputs.proprioception = self.proprioception_normalizer.normalize(states)
-        if m.past_actions:
-            inputs.past_actions, inputs.past_actions_missing = self._past_actions(observations)
-        if m.text_dim:
-            inputs.text = torch.stack([self._required(o.text, "text") for o in observations])
-        return inputs
-
-    @staticmethod
-    def _required(value: T | None, name: str) -> T:
-        if value is None:
-            raise ValueError(f"this model needs observations with `{name}`")
-        return value
-
-    def _state(self, o: Observation) -> NDArray[np.float64]:
-        """Robot state (S, P) in task units."""
-        c = self.config
-        if c.observation.state_space == "vector":
-            state = self._required(o.state, "state")
-        else:
-            absolute = c.observation.state_space == "absolute_pose"
-            state = proprioception(o.eef_pose, o.gripper_width, o.start_pose, absolute=absolute)
-        expected = (c.model.proprioception_steps, c.model.proprioception_dim)
-        if state.shape != expected:
-            raise ValueError(f"this model takes a robot state of shape {expected}, got {state.shape}")
-        return state
-
-    def _past_actions(self, observations: Sequence[Observation]) -> tuple[Tensor, Tensor]:
-        """Normalized past actions (B, T, A), and which are missing (B, T)."""
-        c = self.config.model
-        blank = np.zeros((c.action_steps, c.action_dim))
-        given = [o.past_actions is not None for o in observations]
-        rows = [blank if o.past_actions is None else self._to_model(o.past_actions, o) for o in observations]
-        missing = ~torch.tensor(given)[:, None].expand(-1, c.action_steps)
-        return self.action_normalizer.normalize(torch.from_numpy(np.stack(rows)).float()), missing
-
-    def _to_model(self, vectors: NDArray[np.float64], o: Observation) -> NDArray[np.float64]:
-        """Actions (T, A) in task units -> in the model's action space, not normalized.
-
-        Raises:
-            ValueError: another shape.
-        """
-        c = self.config
-        expected = (c.model.action_steps, c.model.action_dim)
-        if vectors.shape != expected:
-            raise ValueError(f"this model takes actions of shape {expected}, got {vectors.shape}")
-        if c.observation.action_space != "relative_pose":
-            return vectors
-        pose, width = poses.decode(vectors)
-        return poses.encode(poses.relative_to(o.base_pose, pose), width)
-
-    def _from_model(self, vectors: NDArray[np.float64], o: Observation) -> NDArray[np.float64]:
-        """Smooth predicted actions (T, A) and put them into the base frame."""
-        smooth = poses.smooth(vectors, self.config.observation.smooth_actions)
-        if self.config.observation.action_space == "vector":
-            return smooth
-        pose, width = poses.decode(smooth)
-        # All steps against one base pose: a chunk that is re-anchored step by step drifts.
-        base = o.base_pose if self.config.observation.action_space == "relative_pose" else np.eye(4)
-        return poses.encode(base @ pose, width)
+        """Return the network's inputs of B observations, see `ObservationEncoder.encode`."""
+        return self._encoder.encode(observations, noise, history=history)
 
     def predict_actions(
-        self,
-        observations: Sequence[Observation],
-        seeds: Sequence[int] | Noise,
-        sampling: SamplingConfig | None = None,
+        self, observations: Sequence[Observation], seeds: Sequence[int] | Noise, sampling: SamplingConfig | None = None
     ) -> list[ActionPrediction]:
-        """Policy: history in, action chunks out. The video head does not run (paper, section III-C).
-
-        Args:
-            observations: B observations.
-            seeds: B seeds; equal seeds and observations give equal chunks, whatever else is in the batch.
-            sampling: sampler, steps and temperature; the checkpoint's by default.
-
-        Returns:
-            B chunks in the base frame.
-
-        Raises:
-            ValueError: an observation lacks what the model takes, or the checkpoint has no action head.
-        """
-        self._check(MaskMode.POLICY)
-        noise, clock = Noise.of(seeds), _Stopwatch()
+        """Policy: history in, B action chunks out. The video head does not run (paper, section III-C)."""
+        noise, clock = self._start(MaskMode.POLICY, seeds)
         inputs = self.encode(observations, noise)
         clock.lap("tokenizer")
-        return self._decode_actions(inputs, observations, noise, sampling or self.config.sampling, clock)
+        return self._actions(inputs, observations, noise, sampling, clock)
 
     def predict_video(
         self,
@@ -231,22 +55,14 @@ class UvaPolicy(nn.Module):
         sampling: SamplingConfig | None = None,
         iterations: int = 1,
     ) -> list[VideoPrediction]:
-        """Video model: history in, future frames out. The action head does not run.
-
-        Args:
-            observations: B observations.
-            seeds: B seeds.
-            sampling: sampler, steps and temperature; the checkpoint's by default.
-            iterations: autoregressive steps; more give more detail and take longer.
-
-        Returns:
-            B predictions of h frames.
-
-        Raises:
-            ValueError: an observation lacks what the model takes, or an impossible number of iterations.
-        """
-        *_, complete = self.stream_video(observations, seeds, sampling, iterations)
-        return complete
+        """Video model: history in, B times h future frames out. The action head does not run."""
+        noise, clock = self._start(MaskMode.VIDEO, seeds)
+        inputs = self.encode(observations, noise)
+        clock.lap("tokenizer")
+        decoder = self._decoder(sampling)
+        *_, last = decoder.generate(inputs, noise, iterations)
+        clock.lap("video")
+        return decoder.frames(last, clock)
 
     def stream_video(
         self,
@@ -255,15 +71,17 @@ class UvaPolicy(nn.Module):
         sampling: SamplingConfig | None = None,
         iterations: int = 1,
     ) -> Iterator[list[VideoPrediction]]:
-        """As `predict_video`, and yield the frames as they complete, after each autoregressive step.
+        """Predict as `predict_video`, and yield the frames as they complete, after each autoregressive step.
 
         Positions that are not generated yet are what the tokenizer makes of zeros; `share` says how many there are.
         """
-        self._check(MaskMode.VIDEO)
-        noise = Noise.of(seeds)
+        noise, clock = self._start(MaskMode.VIDEO, seeds)
         inputs = self.encode(observations, noise)
-        for step in self._generate(inputs, noise, sampling or self.config.sampling, iterations):
-            yield self._frames(step)
+        clock.lap("tokenizer")
+        decoder = self._decoder(sampling)
+        for step in decoder.generate(inputs, noise, iterations):
+            clock.lap("video")
+            yield decoder.frames(step, clock)
 
     def predict_forward(
         self,
@@ -272,32 +90,29 @@ class UvaPolicy(nn.Module):
         seeds: Sequence[int] | Noise,
         sampling: SamplingConfig | None = None,
         iterations: int = 1,
+        frames: Sequence[int] | None = None,
     ) -> list[VideoPrediction]:
-        """Forward dynamics: what each of K action sequences would look like. The history is tokenized once.
+        """Forward dynamics: what each of K action sequences, at `action_times_s`, would look like.
 
-        Args:
-            observation: one observation.
-            candidates: K action sequences, at the times of `action_times_s`.
-            seeds: K seeds.
-            sampling: sampler, steps and temperature; the checkpoint's by default.
-            iterations: autoregressive steps.
-
-        Returns:
-            K predictions of h frames.
+        The history is tokenized once. With `frames`, indices from 0 to h - 1, only these are sampled and decoded.
 
         Raises:
-            ValueError: no candidates, actions of another shape, or the observation lacks what the model takes.
+            ValueError: also for no candidates, actions of another shape, or frames that are not predicted.
         """
-        self._check(MaskMode.FORWARD_DYNAMICS)
+        noise, clock = self._start(MaskMode.FORWARD_DYNAMICS, seeds)
         if not candidates:
             raise ValueError("no candidates to predict")
-        noise = Noise.of(seeds)
-        once = self.encode([observation], noise.first())
-        inputs = once.expand(len(candidates))
-        vectors = np.stack([self._to_model(c.vectors, observation) for c in candidates])
-        inputs.actions = self.action_normalizer.normalize(torch.from_numpy(vectors).float())
-        *_, last = self._generate(inputs, noise, sampling or self.config.sampling, iterations)
-        return self._frames(last)
+        known = set(range(self.config.model.frames))
+        if frames is not None and not (frames and len(set(frames)) == len(frames) and set(frames) <= known):
+            raise ValueError(f"frames {list(frames)}; choose some of 0 to {self.config.model.frames - 1}, each once")
+        inputs = self.encode([observation], noise.first()).expand(len(candidates))
+        vectors = [candidate.vectors for candidate in candidates]
+        inputs.actions = self._encoder.normalize_actions(vectors, [observation] * len(candidates))
+        clock.lap("tokenizer")
+        decoder = self._decoder(sampling)
+        *_, last = decoder.generate(inputs, noise, iterations, frames)
+        clock.lap("video")
+        return decoder.frames(last, clock, frames)
 
     def predict_inverse(
         self,
@@ -309,27 +124,16 @@ class UvaPolicy(nn.Module):
     ) -> list[ActionPrediction]:
         """Inverse dynamics: which actions led to the frames that were then seen. History frames are not used.
 
-        Args:
-            observations: B observations; of them all but the frames of the main camera count.
-            futures: B times (h, 3, S, S) frames in [-1, 1], taken at `frame_times_s` after the observation.
-            seeds: B seeds.
-            sampling: sampler, steps and temperature; the checkpoint's by default.
-            wrist_futures: the same of the wrist camera, for models that predict it.
-
-        Returns:
-            B chunks in the base frame.
-
-        Raises:
-            ValueError: an observation lacks what the model takes, or the checkpoint has no action head.
+        `futures` are B times (h, 3, S, S) frames in [-1, 1], taken at `ObservationConfig.frame_times_s` after the
+        observation; `wrist_futures` the same of the wrist camera, for models that predict it.
         """
-        self._check(MaskMode.INVERSE_DYNAMICS)
-        noise, clock = Noise.of(seeds), _Stopwatch()
+        noise, clock = self._start(MaskMode.INVERSE_DYNAMICS, seeds)
         inputs = self.encode(observations, noise, history=False)
-        inputs.future = self._tokenize(futures, noise)
+        inputs.future = self._encoder.tokenize(futures, noise)
         if self.config.model.wrist_future:
-            inputs.wrist_future = self._tokenize(self._required(wrist_futures, "wrist_futures"), noise)
+            inputs.wrist_future = self._encoder.tokenize(required(wrist_futures, "wrist_futures"), noise)
         clock.lap("tokenizer")
-        return self._decode_actions(inputs, observations, noise, sampling or self.config.sampling, clock)
+        return self._actions(inputs, observations, noise, sampling, clock)
 
     def predict_joint(
         self,
@@ -340,37 +144,28 @@ class UvaPolicy(nn.Module):
     ) -> list[JointPrediction]:
         """Policy and planner: history in, actions and the frames that go with them out, from one latent.
 
-        The actions are decoded once, from the latent of the last autoregressive step, as published.
-
-        Args:
-            observations: B observations.
-            seeds: B seeds.
-            sampling: sampler, steps and temperature; the checkpoint's by default.
-            iterations: autoregressive steps of the video.
-
-        Returns:
-            B pairs of a chunk and h frames.
-
-        Raises:
-            ValueError: an observation lacks what the model takes, or the checkpoint has no action head.
+        The actions are decoded once, from the latent of the last autoregressive step, as published. Frames that several
+        of the observations share are tokenized once.
         """
-        self._check(MaskMode.POLICY_PLANNER)
-        s, noise, clock = sampling or self.config.sampling, Noise.of(seeds), _Stopwatch()
+        noise, clock = self._start(MaskMode.POLICY_PLANNER, seeds)
         inputs = self.encode(observations, noise)
         clock.lap("tokenizer")
-        *_, last = self._generate(inputs, noise, s, iterations)
+        decoder = self._decoder(sampling)
+        *_, last = decoder.generate(inputs, noise, iterations)
         clock.lap("video")
-        actions = self._denoise_actions(last.z, observations, noise, s, clock)
-        return [JointPrediction(*pair) for pair in zip(actions, self._frames(last), strict=True)]
+        actions = decoder.actions(last.z, observations, noise, clock)
+        return [JointPrediction(*pair) for pair in zip(actions, decoder.frames(last, clock), strict=True)]
 
-    @torch.no_grad()
-    def reconstruct(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Send camera images through the tokenizer and back: (n, H, W, 3) -> (n, S, S, 3) uint8 RGB."""
-        c = self.config
-        frames = images.prepare(pictures, c.tokenizer.image_size, c.observation.resize)
-        return images.to_uint8(self.tokenizer.decode(self.tokenizer.encode(frames)))
+    @property
+    def _encoder(self) -> ObservationEncoder:
+        parts = (self.tokenizer, self.action_normalizer, self.proprioception_normalizer)
+        return ObservationEncoder(self.config, *parts, self.device, next(self.model.parameters()).dtype)
 
-    def _check(self, mode: MaskMode) -> None:
+    def _decoder(self, sampling: SamplingConfig | None) -> PredictionDecoder:
+        sampling = sampling or self.config.sampling
+        return PredictionDecoder(self.config, self.tokenizer, self.model, self.action_normalizer, sampling)
+
+    def _start(self, mode: MaskMode, seeds: Sequence[int] | Noise) -> tuple[Noise, Stopwatch]:
         """Refuse a mode whose head is missing, and warn once of one that was not trained."""
         if reason := self.impossible(mode):
             raise ValueError(reason)
@@ -378,83 +173,17 @@ class UvaPolicy(nn.Module):
         if warning and mode not in self._warned:
             self._warned.add(mode)
             warnings.warn(warning, stacklevel=3)
+        return Noise.of(seeds, self.device), Stopwatch(self.device)
 
     @torch.no_grad()
-    def _tokenize(self, frames: Sequence[Tensor], noise: Noise) -> Tensor:
-        """B times (h, 3, S, S) images -> (B, h, C, H, W) scaled latents."""
-        c, size = self.config, self.config.tokenizer.latent_size
-        pixels = self.config.tokenizer.image_size
-        expected = (c.model.frames, 3, pixels, pixels)
-        if frames[0].shape != expected:
-            raise ValueError(f"this model takes frames of shape {expected}, got {tuple(frames[0].shape)}")
-        posterior = None
-        if c.tokenizer.sample_posterior:
-            posterior = noise.normal(c.model.frames, c.model.latent_channels, size, size).flatten(0, 1)
-        return self.tokenizer.encode(torch.cat(list(frames)), posterior).unflatten(0, (len(frames), -1))
-
-    @torch.no_grad()
-    def _decode_actions(
+    def _actions(
         self,
         inputs: ModelInputs,
         observations: Sequence[Observation],
         noise: Noise,
-        s: SamplingConfig,
-        clock: _Stopwatch,
+        sampling: SamplingConfig | None,
+        clock: Stopwatch,
     ) -> list[ActionPrediction]:
-        """Run the network and the action head."""
         z = self.model(inputs)
         clock.lap("transformer")
-        return self._denoise_actions(z, observations, noise, s, clock)
-
-    @torch.no_grad()
-    def _denoise_actions(
-        self, z: Tensor, observations: Sequence[Observation], noise: Noise, s: SamplingConfig, clock: _Stopwatch
-    ) -> list[ActionPrediction]:
-        """Run the action head; smooth each chunk and put it into the base frame."""
-        c = self.config.model
-        scheduler = make_scheduler(s.sampler, c.train_timesteps, s.action_steps, clip=1.0)
-        rows = noise.rows(c.action_steps, c.action_dim, s.action_steps if s.action_temperature else 0)
-        actions = sample_sequence(self.model.action_head, z, scheduler, rows, s.action_temperature)
-        vectors = self.action_normalizer.unnormalize(actions).double().numpy()
-        clock.lap("action_head")
-        return [
-            ActionPrediction(self._from_model(v, o), self.action_times_s, clock.laps)
-            for v, o in zip(vectors, observations, strict=True)
-        ]
-
-    def _generate(
-        self, inputs: ModelInputs, noise: Noise, s: SamplingConfig, iterations: int
-    ) -> Iterator[GenerationStep]:
-        """Run the network and the video heads, once for each iteration."""
-        c = self.config.model
-        scheduler = make_scheduler(s.sampler, c.train_timesteps, s.video_steps, clip=s.video_clip)
-        orders = noise.orders(c.tokens_per_frame)
-        steps = s.video_steps if s.video_temperature else 0
-        rows = noise.rows(c.sequence_length, c.token_dim, steps)
-        wrist = noise.rows(c.sequence_length, c.token_dim, steps) if c.wrist_future else None
-        return generate_video(self.model, inputs, scheduler, rows, s.video_temperature, orders, iterations, wrist)
-
-    @torch.no_grad()
-    def _frames(self, step: GenerationStep) -> list[VideoPrediction]:
-        """Decode the latents of a batch."""
-
-        def decode(latents: Tensor) -> NDArray[np.uint8]:
-            return images.to_uint8(self.tokenizer.decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2]))
-
-        frames = decode(step.video)
-        wrist = [None] * len(frames) if step.wrist is None else decode(step.wrist)
-        share = 1 - float((step.masked & ~step.filled).float().mean())
-        return [VideoPrediction(self.frame_times_s, f, w, share) for f, w in zip(frames, wrist, strict=True)]
-
-
-class _Stopwatch:
-    """Seconds between laps, by name."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = now - self._last
-        self._last = now
+        return self._decoder(sampling).actions(z, observations, noise, clock)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""What one training step takes: the windows of a batch, and all of the step's randomness."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ class TrainingBatch:
     Attributes:
         history, future: (B, h, C, H, W) latents.
         actions: (B, T, A); the target, or the input in `forward_dynamics`.
-        past_actions: (B, T, A) or None. text: (B, E) or None.
-        proprioception: (B, S, P) or None. proprioception_target: (B, T, Q) or None.
+        past_actions: (B, T, A) or None.
+        past_actions_missing: (B, T) bool, True where the data has none; None: nowhere.
+        proprioception: (B, S, P) or None.
+        proprioception_target: (B, T, Q) or None.
+        text: (B, E) or None.
         wrist_history, wrist_future: (B, h, C, H, W) latents or None.
     """
 
@@ -28,6 +31,7 @@ class TrainingBatch:
     future: Tensor
     actions: Tensor
     past_actions: Tensor | None = None
+    past_actions_missing: Tensor | None = None
     proprioception: Tensor | None = None
     proprioception_target: Tensor | None = None
     wrist_history: Tensor | None = None
@@ -43,36 +47,63 @@ class RowDraw:
     noise: Tensor
 
     @classmethod
-    def random(cls, draws: int, batch: int, length: int, channels: int, timesteps: int) -> RowDraw:
-        """Draw uniformly over the schedule."""
-        return cls(torch.randint(timesteps, (draws, batch, length)), torch.randn(draws, batch, length, channels))
+    def random(
+        cls, draws: int, batch: int, length: int, channels: int, timesteps: int, device: torch.device | None = None
+    ) -> RowDraw:
+        """Draw uniformly over the schedule, on `device`."""
+        return cls(
+            torch.randint(timesteps, (draws, batch, length), device=device),
+            torch.randn(draws, batch, length, channels, device=device),
+        )
 
 
 @dataclass
 class TrainingDraw:
-    """All randomness of one training step, so that a step can be repeated exactly."""
+    """All randomness of one training step, so that a step can be repeated exactly.
 
-    orders: Tensor  # (B, N)
-    mask_ratios: Tensor  # (B,)
+    Attributes:
+        orders: (B, N) permutations of the spatial positions.
+        mask_ratios: (B,) share of the positions that are masked.
+        video, actions, proprioception, wrist: timesteps and noise of each head; None where there is no such head.
+        text_missing: (B,) bool, True where the language latent is hidden.
+        past_actions_missing: (B, T) bool, True where a past action is hidden.
+    """
+
+    orders: Tensor
+    mask_ratios: Tensor
     video: RowDraw
     actions: RowDraw
     proprioception: RowDraw | None = None
     wrist: RowDraw | None = None
-    text_missing: Tensor | None = None  # (B,) bool
-    past_actions_missing: Tensor | None = None  # (B, T) bool
+    text_missing: Tensor | None = None
+    past_actions_missing: Tensor | None = None
 
     @classmethod
-    def random(cls, c: ModelConfig, batch: int, action_draws: int = 1) -> TrainingDraw:
-        """Draw from torch's global generator; more timesteps per action make the loss of one latent less noisy."""
-        target, steps = c.proprioception_target_dim, c.train_timesteps
-        hide_past = torch.rand(batch, c.action_steps) < c.past_action_dropout if c.past_actions else None
+    def random(
+        cls, c: ModelConfig, batch: int, action_draws: int = 1, device: torch.device | None = None
+    ) -> TrainingDraw:
+        """Draw from torch's global generator, on `device`.
+
+        Args:
+            c: the network's configuration.
+            batch: B samples.
+            action_draws: timesteps drawn for each action; more make the loss of one latent less noisy.
+            device: where the batch is; None: torch's default.
+        """
+
+        def rows(draws: int, length: int, channels: int) -> RowDraw:
+            return RowDraw.random(draws, batch, length, channels, c.train_timesteps, device)
+
+        target = c.proprioception_target_dim
+        # The order of these lines is the order of the random numbers: a seed repeats a run only while it stays.
+        hide_past = torch.rand(batch, c.action_steps, device=device) < c.past_action_dropout if c.past_actions else None
         return cls(
-            orders=random_orders(batch, c.tokens_per_frame),
-            mask_ratios=random_mask_ratios(batch),
-            video=RowDraw.random(1, batch, c.sequence_length, c.token_dim, steps),
-            wrist=RowDraw.random(1, batch, c.sequence_length, c.token_dim, steps) if c.wrist_future else None,
+            orders=random_orders(batch, c.tokens_per_frame, device=device),
+            mask_ratios=random_mask_ratios(batch, device=device),
+            video=rows(1, c.sequence_length, c.token_dim),
+            wrist=rows(1, c.sequence_length, c.token_dim) if c.wrist_future else None,
             past_actions_missing=hide_past,
-            actions=RowDraw.random(action_draws, batch, c.action_steps, c.action_dim, steps),
-            proprioception=RowDraw.random(action_draws, batch, c.action_steps, target, steps) if target else None,
-            text_missing=torch.rand(batch) < c.text_dropout if c.text_dim else None,
+            actions=rows(action_draws, c.action_steps, c.action_dim),
+            proprioception=rows(action_draws, c.action_steps, target) if target else None,
+            text_missing=torch.rand(batch, device=device) < c.text_dropout if c.text_dim else None,
         )

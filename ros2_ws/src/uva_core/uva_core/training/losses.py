@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masked training (paper, section III-D): each sample sees what its mode gives and is scored on what it decodes."""
+"""The training loss (paper, section III-D): each sample sees what its mode gives and is scored on what it decodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uva_core.modes import RULES, MaskMode
 from uva_core.network.heads import SequenceHead
 from uva_core.network.model import Uva
 from uva_core.training.batch import RowDraw, TrainingBatch, TrainingDraw
-from uva_core.training.masks import mode_inputs
+from uva_core.training.masks import mode_inputs, select
 
 
 @dataclass
@@ -28,6 +28,7 @@ class Losses:
     z: Tensor
     mask: Tensor
     terms: dict[str, TrainingTerms] = field(default_factory=dict)  # per row, by head
+    cameras: dict[str, Tensor] = field(default_factory=dict)  # the parts of `video`: "video" and "wrist"
 
 
 def training_losses(
@@ -52,27 +53,28 @@ def training_losses(
     """
     inputs, mask = mode_inputs(batch, modes, draw)
     z = model(inputs)
-    zero = z.sum() * 0.0  # keeps a head that has no sample in the graph: every rank must see every parameter
+    zero = z.sum() * 0.0  # a loss without samples stays in the graph
     losses = Losses(zero, zero, zero, zero, z, mask)
 
-    video = torch.tensor([RULES[mode].decodes_video for mode in modes])
-    if video.any():
-        weight = mask[video].repeat(1, model.config.frames).float()[None].expand(len(draw.video.noise), -1, -1)
+    video = [RULES[mode].decodes_video for mode in modes]
+    if any(video):
+        weight = select(mask, video).repeat(1, model.config.frames).float()[None].expand(len(draw.video.noise), -1, -1)
         cameras = {"video": (model.video_head, batch.future, draw.video)}
         if draw.wrist is not None and batch.wrist_future is not None:
             cameras["wrist"] = (model.wrist_video_head, batch.wrist_future, draw.wrist)
         for name, (head, frames, rows) in cameras.items():
-            clean = model.patchify(frames[video])
-            terms = losses.terms[name] = _row_terms(head.net, diffusion, clean, z[video], rows, video)
-            losses.video = losses.video + (terms.loss * weight.flatten()).sum() / weight.sum()
-    action = torch.tensor([RULES[mode].decodes_actions for mode in modes])
-    if action.any():
+            clean, latent = model.patchify(select(frames, video)), select(z, video)
+            terms = losses.terms[name] = _row_terms(head.net, diffusion, clean, latent, rows, video)
+            losses.cameras[name] = (terms.loss * weight.flatten()).sum() / weight.sum()
+            losses.video = losses.video + losses.cameras[name]
+    action = [RULES[mode].decodes_actions for mode in modes]
+    if any(action):
         terms = losses.terms["action"] = _head_terms(
             model.action_head, diffusion, batch.actions, z, draw.actions, action
         )
         losses.action = terms.loss.mean()
     if draw.proprioception is not None and batch.proprioception_target is not None:
-        everyone = torch.ones(len(modes), dtype=torch.bool)
+        everyone = [True] * len(modes)
         terms = losses.terms["proprioception"] = _head_terms(
             model.proprioception_head, diffusion, batch.proprioception_target, z, draw.proprioception, everyone
         )
@@ -82,9 +84,9 @@ def training_losses(
 
 
 def _head_terms(
-    head: SequenceHead, diffusion: TrainingDiffusion, clean: Tensor, z: Tensor, draw: RowDraw, chosen: Tensor
+    head: SequenceHead, diffusion: TrainingDiffusion, clean: Tensor, z: Tensor, draw: RowDraw, chosen: Sequence[bool]
 ) -> TrainingTerms:
-    return _row_terms(head.net, diffusion, clean[chosen], head.condition(z[chosen]), draw, chosen)
+    return _row_terms(head.net, diffusion, select(clean, chosen), head.condition(select(z, chosen)), draw, chosen)
 
 
 def _row_terms(
@@ -93,7 +95,7 @@ def _row_terms(
     clean: Tensor,
     condition: Tensor,
     draw: RowDraw,
-    chosen: Tensor,
+    chosen: Sequence[bool],
 ) -> TrainingTerms:
     """Terms of every draw of every row: (draws * B' * L,)."""
     draws = len(draw.noise)
@@ -101,6 +103,6 @@ def _row_terms(
         net,
         clean.flatten(0, 1).repeat(draws, 1),
         condition.flatten(0, 1).repeat(draws, 1),
-        draw.timestep[:, chosen].flatten(),
-        draw.noise[:, chosen].flatten(0, 2),
+        select(draw.timestep, chosen, 1).flatten(),
+        select(draw.noise, chosen, 1).flatten(0, 2),
     )

@@ -20,6 +20,11 @@ class TokenizerRecipe:
     l1_weight: float = 0.3  # added to the squared error
     foreground_weight: float = 6.0  # extra weight of pixels that differ from the median image (objects, arm)
 
+    def __post_init__(self) -> None:
+        """Refuse a recipe that trains nothing."""
+        if self.steps < 1 or self.batch_size < 1:
+            raise ValueError(f"nothing to train: {self.steps} steps of {self.batch_size} frames")
+
 
 @dataclass(frozen=True)
 class UvaRecipe:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train the network on a replay buffer, over latents of a trained tokenizer.
+"""Train the network on demonstrations, over latents of a trained tokenizer.
 
     python -m uva_core.training.uva --preset uva_tiny --data data/push.zarr --out runs/uva_tiny
     python -m uva_core.training.uva --preset uva_tiny --data data/push.zarr runs/uva_tiny/corrections_1.zarr \\
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,49 +25,52 @@ import torch
 from uva_core import presets
 from uva_core.checkpoint.safetensors_file import CheckpointError
 from uva_core.config import UvaConfig
-from uva_core.data.readers.umi_zarr import ReplayBuffer
+from uva_core.data.readers import umi_zarr
 from uva_core.data.windows import Windows
-from uva_core.network.tokenizer import Tokenizer
-from uva_core.normalizer import LinearNormalizer
-from uva_core.policy.policy import UvaPolicy
 from uva_core.serialization import from_dict
+from uva_core.training import initial_policy
 from uva_core.training import tokenizer as tokenizer_training
 from uva_core.training.latents import LATENTS_FILE, LatentWindows, cached_latents
 from uva_core.training.recipes import UvaRecipe
-from uva_core.training.trainer import train
+from uva_core.training.trainer import POLICY_FILE, RunOptions, train
 
 
-def prepare_policy(config: UvaConfig, tokenizer: Tokenizer, windows: Windows, recipe: UvaRecipe) -> UvaPolicy:
-    """Build an untrained policy around a tokenizer, with normalizers fitted to the windows."""
-    policy = UvaPolicy(dataclasses.replace(config, tokenizer=tokenizer.config, trained_modes=recipe.trained_modes))
-    policy.tokenizer.load_state_dict(tokenizer.state_dict())
-    actions = torch.cat([windows.actions, windows.expert_actions[windows.imitable]]).flatten(0, 1)
-    fit = functools.partial(
-        LinearNormalizer.fit_limits,
-        minimum_range=recipe.normalizer_minimum_range,
-        outliers=recipe.normalizer_outliers,
-    )
-    policy.action_normalizer = fit(actions)
-    if config.model.proprioception_dim:
-        policy.proprioception_normalizer = fit(windows.proprioception.flatten(0, 1))
-    return policy
+def run(
+    config: UvaConfig,
+    recipe: UvaRecipe,
+    data: Sequence[Path],
+    out: Path,
+    init: Path | None = None,
+    options: RunOptions = RunOptions(),
+) -> Path:
+    """Do a whole training run, and return the path of the trained policy.
 
-
-def load_initial(path: Path, config: UvaConfig, recipe: UvaRecipe) -> UvaPolicy:
-    """Load the policy that fine-tuning starts from.
+    Args:
+        config: the policy to train.
+        recipe: how.
+        data: demonstrations in the UMI layout, used as one set.
+        out: folder of the run; holds the trained tokenizer, unless `init` brings one.
+        init: checkpoint to fine-tune.
+        options: seed, precision, checkpoints.
 
     Raises:
-        CheckpointError: missing or damaged.
-        ValueError: it is of another network or other observations than `config`; says which fields differ.
+        FileNotFoundError: no such data.
+        CheckpointError: `init`, the tokenizer or the cached latents cannot be read.
+        ValueError: data, checkpoint and configuration do not fit together, or there is nothing to resume from.
     """
-    policy = UvaPolicy.load(path)
-    for part in ("model", "observation"):
-        wanted, found = vars(getattr(config, part)), vars(getattr(policy.config, part))
-        other = [f"{part}.{name} {found[name]}, not {wanted[name]}" for name in wanted if found[name] != wanted[name]]
-        if other:
-            raise ValueError(f"{path} is another model than the preset's: {'; '.join(other)}")
-    policy.config = dataclasses.replace(policy.config, sampling=config.sampling, trained_modes=recipe.trained_modes)
-    return policy
+    sets = [umi_zarr.read(path) for path in data]
+    windows, *others = [Windows(demonstrations, config.model, config.observation) for demonstrations in sets]
+    for other in others:
+        windows.extend(other)
+    torch.manual_seed(options.seed)
+    if init:
+        policy = initial_policy.from_checkpoint(init, config, recipe)
+    else:
+        policy = initial_policy.untrained(config, tokenizer_training.load(out), windows, recipe)
+    parts = [cached_latents(policy, d, out / LATENTS_FILE.format(i)) for i, d in enumerate(sets)]
+    latents = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    train(policy, LatentWindows(policy, latents, windows), recipe, out, options)
+    return out / POLICY_FILE
 
 
 def main() -> None:
@@ -79,7 +82,7 @@ def main() -> None:
         type=Path,
         nargs="+",
         default=[Path("data/push.zarr")],
-        help="replay buffers in the UMI layout, used as one",
+        help="demonstrations in the UMI layout, used as one set",
     )
     parser.add_argument(
         "--out",
@@ -102,20 +105,10 @@ def main() -> None:
         config = from_dict(UvaConfig, preset["config"])
         fine_tuning = preset.get("fine_tuning", {}) if args.init else {}
         recipe = from_dict(UvaRecipe, presets.recipe(args.preset, "training") | fine_tuning)
-        if args.steps:
+        if args.steps is not None:
             recipe = dataclasses.replace(recipe, steps=args.steps)
-        buffers = [ReplayBuffer(path) for path in args.data]
-        windows, *others = [Windows(buffer, config.model, config.observation) for buffer in buffers]
-        for other in others:
-            windows.extend(other)
-        torch.manual_seed(args.seed)
-        if args.init:
-            policy = load_initial(args.init, config, recipe)
-        else:
-            policy = prepare_policy(config, tokenizer_training.load(args.out), windows, recipe)
-        parts = [cached_latents(policy, b, args.out / LATENTS_FILE.format(i)) for i, b in enumerate(buffers)]
-        latents = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        train(policy, LatentWindows(policy, latents, windows), recipe, args)
+        options = RunOptions(args.seed, args.precision, args.save_every, args.stop_at, args.resume)
+        run(config, recipe, args.data, args.out, args.init, options)
     except (ValueError, FileNotFoundError, CheckpointError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 

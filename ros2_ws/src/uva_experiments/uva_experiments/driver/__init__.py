@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Experiments with the driver: under faults, on a path, and the time of a control period. Nothing imports it."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time that one control period takes in the controller: `python -m uva_experiments.driver.control_period`.
 
-Chunks at 5 Hz lead through the workspace, along the table and beyond it, so that limits act as on a robot. The arm
-is an ideal one; neither ROS nor a bus is in this: `x5/status` has the whole loop's time.
+Chunks at 5 Hz lead through the workspace, along the table and into it, so that limits act as on a robot. The arm is an
+ideal one, without ROS and without a bus: `x5/status` has the time of the whole loop.
 """
 
 from __future__ import annotations
@@ -12,27 +12,25 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arx_x5_driver.arm import ArmState
+from arx_x5_driver.array import Array
 from arx_x5_driver.chunk import Chunk
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.geometry.kinematics import SdkKinematics
 from arx_x5_driver.geometry.se3 import Pose
 from arx_x5_driver.parameters import DriverParameters
 
-Array = NDArray[np.float64]
-
 _START = np.array([0.0, 0.92, 0.80, -0.96, 0.0, 0.0])  # 5 cm above the table, looking down
 _STEPS = 16
 _STEP_S = 0.1
 _CHUNK_PERIOD_S = 0.2
-_EIGHT_M = (0.1, 0.2, 0.06)  # how far the way leads forward, sideways and down; the last is into the table
-_EIGHT_S = 8.0
+_REACH_M = (0.1, 0.2, 0.06)  # of the path forward, to the sides and down into the table
+_LAP_S = 8.0
 
 
 def period_times_s(duration_s: float, seed: int = 0) -> Array:
-    """Processor time of each of the periods `(N,)` in this much simulated time."""
+    """Return the processor time of each of the periods `(N,)` in this much simulated time."""
     settings = DriverParameters()
     kinematics = SdkKinematics(settings.arm_model)
     controller = Controller(settings.controller_config(), kinematics)
@@ -59,19 +57,19 @@ def period_times_s(duration_s: float, seed: int = 0) -> Array:
 
 
 def _chunks(start: Pose, random: np.random.Generator) -> Iterator[Chunk]:
-    """One chunk every period from 0.1 s on: a figure of eight that dives into the table, with a policy's noise."""
+    """Yield one chunk every period from 0.1 s on: a path that dives into the table, with a policy's noise."""
     index = 0
     while True:
         stamp_s = 0.1 + _CHUNK_PERIOD_S * index
         times_s = stamp_s + _STEP_S * np.arange(1.0, _STEPS + 1.0, dtype=np.float64)
-        phase = 2.0 * np.pi * times_s[:, np.newaxis] / _EIGHT_S
-        way = np.hstack((1.0 - np.cos(2.0 * phase), np.sin(phase), np.cos(phase) - 1.0)) * _EIGHT_M
+        phase = 2.0 * np.pi * times_s[:, np.newaxis] / _LAP_S
+        path = np.hstack((1.0 - np.cos(2.0 * phase), np.sin(phase), np.cos(phase) - 1.0)) * _REACH_M
         yield Chunk(
             sequence=index,
             frame="base_link",
             stamp_s=stamp_s,
             times_s=times_s,
-            positions=start.position + way + random.normal(0.0, 0.002, (_STEPS, 3)),
+            positions=start.position + path + random.normal(0.0, 0.002, (_STEPS, 3)),
             quaternions=np.tile(start.quaternion, (_STEPS, 1)),
             widths=np.full(_STEPS, 0.04),
         )

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Pushing a block onto a square: scene, layout and success, expert, read-out of images, random motion."""

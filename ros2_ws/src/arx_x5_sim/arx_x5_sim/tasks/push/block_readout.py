@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the blocks are in an image: judges real, reconstructed and predicted frames by the same rule.
+"""Where the blocks are in an image: the same rule for real, reconstructed and predicted frames.
 
 Blocks are found by colour (soft segmentation), and the centre of a colour's mass is mapped to the table by a cubic
 polynomial fitted to rendered scenes whose truth is known.
@@ -14,10 +14,11 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from arx_x5_driver.array import Array
+from arx_x5_sim.tasks.push.task import place, set_block
 from arx_x5_sim.world.camera import Camera
 from arx_x5_sim.world.world import World
 
-Array = NDArray[np.float64]
 Images = NDArray[np.uint8]
 Resize = Callable[[Images], Images]
 
@@ -27,7 +28,7 @@ CALIBRATION_X_M, CALIBRATION_Y_M = (0.28, 0.56), (-0.2, 0.2)
 
 
 def colour_mass(images: Images) -> tuple[Array, Array]:
-    """Mass (n, 2) and centre (n, 2, 2) in [-1, 1] (column, row) of red and blue in images (n, S, S, 3)."""
+    """Return mass (n, 2) and centre (n, 2, 2) in [-1, 1] (column, row) of red and blue in images (n, S, S, 3)."""
     x = images.astype(np.float64) / 255
     red, green, blue = x[..., 0], x[..., 1], x[..., 2]
     excess = np.stack([red - np.maximum(green, blue), blue - np.maximum(red, green)], axis=1)
@@ -48,7 +49,7 @@ def _cubic(centre: Array) -> Array:
 
 @dataclass(frozen=True)
 class BlockReadout:
-    """Calibrated for images of one size."""
+    """Positions of the blocks from images of the size that it was calibrated for."""
 
     coefficients: Array  # (2, 10, 2) per block: cubic terms -> x, y
     usual_mass: Array  # (2,)
@@ -70,13 +71,13 @@ class BlockReadout:
         world = World(model)
         images, truth = [], []
         for i in range(scenes):
-            world.reset(i)
+            world.reset(i, place)
             while True:
                 positions = np.column_stack([rng.uniform(*CALIBRATION_X_M, 2), rng.uniform(*CALIBRATION_Y_M, 2)])
                 if np.linalg.norm(positions[0] - positions[1]) > 0.08:
                     break
             for block, position in enumerate(positions):
-                world.set_block(block, np.array([*position, rng.uniform(-np.pi, np.pi)]))
+                set_block(world, block, np.array([*position, rng.uniform(-np.pi, np.pi)]))
             mujoco.mj_forward(model, world.data)
             images.append(camera.render(world))
             truth.append(positions)

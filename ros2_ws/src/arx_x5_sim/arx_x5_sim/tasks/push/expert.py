@@ -2,8 +2,8 @@
 """A scripted expert that pushes a block onto a square, from the true state.
 
 Its motion is a smooth function of what the camera sees and of the pair it has chosen, so that a network can
-imitate it: it walks around the block at a clearance until it is behind it as seen from the square, and
-pushes.
+imitate it. The peg moves around the block at a clearance until it is behind it as seen from the square, and
+then pushes.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from arx_x5_driver.array import Array
 from arx_x5_sim.tasks.cartesian_env import WORKSPACE_MAX_M, WORKSPACE_MIN_M, Action, home_action
+from arx_x5_sim.tasks.push.task import block_poses, square_positions
 from arx_x5_sim.world.arm import EEF_HEIGHT_M
 from arx_x5_sim.world.world import World
 
-Array = NDArray[np.float64]
-
 SPEED_M = 0.008  # per step of 0.1 s
-CLEARANCE_M = 0.062  # of the peg's axis from a block's centre: half diagonal + peg radius + 14 mm
+CLEARANCE_M = 0.062  # from the peg's axis to a block's centre: half diagonal + peg radius + 14 mm
 PUSH_ANGLE_RAD = (np.deg2rad(12.0), np.deg2rad(32.0))  # off the push line: pushes within, orbits beyond
 LATERAL_GAIN = 0.5  # share of the lateral error that a pushing step takes away
 SLOW_RADIUS_M = 0.02  # of the block's centre from the square's, within which pushing slows down
@@ -28,7 +27,7 @@ FINISH_RADIUS_M = 0.012
 RESUME_RADIUS_M = 0.035
 BLOCKED_COST_M = 0.15
 UNREACHABLE_COST_M = 0.5
-SWITCH_GAIN_M = 0.06  # by which another pair must be cheaper, before a lost push is given up for it
+SWITCH_GAIN_M = 0.06  # another pair must be cheaper by this much to replace one whose push was lost
 
 
 @dataclass(frozen=True)
@@ -40,22 +39,22 @@ class Pair:
 
 
 class Expert:
-    """Pushes one block to one square. Deterministic given the states it is shown."""
+    """Push one block to one square. Equal sequences of states give equal actions."""
 
     def __init__(self, pair: Pair | None = None) -> None:
-        """Makes an expert for `pair`, or for the cheapest pair at its first step."""
+        """Push `pair`, or the pair that is cheapest at the first step."""
         self._fixed_pair = pair
         self.reset()
 
     def reset(self) -> None:
-        """Forgets the chosen pair, unless it was given."""
+        """Forget the chosen pair, unless it was given."""
         self.pair = self._fixed_pair
         self.finished = False
 
     def act(self, world: World) -> Action:
-        """Returns the target for the next step; once the block is home it stands still."""
+        """Return the target for the next step; it stays where it is once the block is on the square."""
         eef = world.eef_pose()[0][:2]
-        blocks, squares = world.block_poses()[:, :2], world.square_positions()
+        blocks, squares = block_poses(world)[:, :2], square_positions(world)
         self.pair = self._choose(eef, blocks, squares)
         block, square = blocks[self.pair.block], squares[self.pair.square]
         remaining = float(np.linalg.norm(square - block))
@@ -69,7 +68,7 @@ class Expert:
         return home_action(np.array([*(eef + step), EEF_HEIGHT_M]))
 
     def _choose(self, eef: Array, blocks: Array, squares: Array) -> Pair:
-        """Keeps to the chosen pair, unless another has become much cheaper while nothing is pushed."""
+        """Keep the chosen pair, unless another is much cheaper and no block is being pushed."""
         if self._fixed_pair is not None:
             return self._fixed_pair
         costs = pair_costs(eef, blocks, squares)
@@ -83,7 +82,7 @@ class Expert:
 
 
 def push_step(eef: Array, block: Array, square: Array) -> Array:
-    """Returns the expert's next displacement (2,) of the peg for one block and one square, each (2,)."""
+    """Return the expert's next displacement (2,) of the peg for one block and one square, each (2,)."""
     angle = _angle_off_push_line(eef, block, square)
     low, high = PUSH_ANGLE_RAD
     ramp = np.clip((high - abs(angle)) / (high - low), 0.0, 1.0)
@@ -93,7 +92,7 @@ def push_step(eef: Array, block: Array, square: Array) -> Array:
 
 
 def pair_costs(eef: Array, blocks: Array, squares: Array) -> dict[Pair, float]:
-    """Returns the length of each pair's walk: to behind the block, then pushing it to the square."""
+    """Return the length [m] of each pair's path: to behind the block, then to the square, with penalties."""
     return {
         Pair(b, s): _cost(eef, blocks[b], squares[s], np.delete(blocks, b, axis=0))
         for b in range(len(blocks))
@@ -125,7 +124,7 @@ def _push(eef: Array, block: Array, square: Array) -> Array:
 
 
 def _orbit(eef: Array, block: Array, square: Array) -> Array:
-    """Walks to the point behind the block by the shortest way that keeps the clearance."""
+    """Step to the point behind the block on the shortest path that keeps the clearance."""
     direction, _ = _push_frame(block, square)
     behind = block - CLEARANCE_M * direction
     from_block = eef - block
@@ -149,7 +148,7 @@ def _push_frame(block: Array, square: Array) -> tuple[Array, Array]:
 
 
 def _angle_off_push_line(eef: Array, block: Array, square: Array) -> float:
-    """Signed angle of the peg around the block, 0 straight behind it as seen from the square."""
+    """Return the signed angle of the peg around the block, 0 straight behind it as seen from the square."""
     direction, normal = _push_frame(block, square)
     offset = eef - block
     return float(np.arctan2(-(offset @ normal), -(offset @ direction)))

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Motion without a purpose: the random baseline, and the noise that recorded motion gets."""
+"""Random motion: the baseline that a policy must beat, and noise for recorded motion."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from arx_x5_driver.array import Array
 from arx_x5_sim.tasks.cartesian_env import Action, Observation, home_action
 from arx_x5_sim.world.arm import EEF_HEIGHT_M
-
-Array = NDArray[np.float64]
 
 WANDER_X_M = (0.24, 0.53)
 WANDER_Y_M = (-0.18, 0.18)
@@ -23,14 +21,14 @@ NEAR_OBJECT_M = 0.03
 
 
 class Wanderer:
-    """Walks smoothly from one random waypoint to the next."""
+    """Move smoothly from one random waypoint to the next."""
 
     def __init__(self, rng: np.random.Generator, object_share: float = 0.0) -> None:
-        """Makes a wanderer that draws everything from `rng`.
+        """Draw everything from `rng`.
 
         Args:
-            rng: Source of the waypoints.
-            object_share: Share of waypoints that are put near an object, when objects are shown.
+            rng: source of the waypoints.
+            object_share: share of waypoints that are near an object, where `act` is given objects.
         """
         self._rng = rng
         self._object_share = object_share
@@ -39,7 +37,7 @@ class Wanderer:
         self._step: Array = np.zeros(2)
 
     def act(self, position: Array, objects: Array | None = None) -> Action:
-        """Returns the next target from the EEF's position (3,) and, optionally, objects' positions (N, 2)."""
+        """Return the next target from the EEF's position (3,) and, optionally, objects' positions (N, 2)."""
         if self._waypoint is None or float(np.linalg.norm(self._waypoint - position[:2])) < WANDER_REACHED_M:
             self._waypoint = self._draw_waypoint(objects)
             self._speed_m = self._rng.uniform(*WANDER_SPEED_M)
@@ -56,22 +54,22 @@ class Wanderer:
 
 
 class RandomPolicy:
-    """The random baseline for batched roll-outs: every environment is wandered over on its own."""
+    """The random baseline of batched roll-outs: each environment has a wanderer of its own."""
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        """Makes one wanderer for each of the environments' seeds."""
+        """Make one wanderer for each of the environments' seeds."""
         self._wanderers = [Wanderer(np.random.default_rng([seed, 99])) for seed in seeds]
 
     def __call__(self, observations: list[Observation]) -> list[Action]:
-        """Returns an action for each observation."""
+        """Return an action for each observation."""
         return [w.act(o.position) for w, o in zip(self._wanderers, observations, strict=True)]
 
 
 class ActionNoise:
-    """Execution noise: jitter, rare kicks, slowly changing pushes, and a little tilt and height."""
+    """Execution noise: jitter, rare kicks, slowly changing offsets, and a little tilt and height."""
 
     def __init__(self, rng: np.random.Generator, scale: float = 1.0) -> None:
-        """Draws from `rng`; `scale` multiplies everything in the table's plane."""
+        """Draw from `rng`; `scale` multiplies everything in the table's plane."""
         self._rng = rng
         self._scale = scale
         self._push_sd_m = scale * rng.choice([0.0, 0.002, 0.004])
@@ -80,7 +78,7 @@ class ActionNoise:
         self._tilt: Array = np.zeros(3)
 
     def apply(self, action: Action) -> Action:
-        """Returns `action` as it shall be executed."""
+        """Return `action` with noise: what is to be executed."""
         rng = self._rng
         offset = self._scale * rng.normal(0.0, 0.0025, 2)
         if rng.random() < 0.06:

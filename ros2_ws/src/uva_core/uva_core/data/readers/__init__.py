@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""Readers of data sets: one module for each format, which returns `Demonstrations`. Imported by commands only."""

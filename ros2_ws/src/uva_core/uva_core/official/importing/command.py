@@ -14,10 +14,11 @@ other way round, is listed tensor by tensor.
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from safetensors import SafetensorError, safe_open
@@ -25,17 +26,20 @@ from torch import Tensor
 
 from uva_core import presets
 from uva_core.checkpoint import safetensors_file as checkpoint
-from uva_core.checkpoint.safetensors_file import CheckpointError
+from uva_core.checkpoint.safetensors_file import MAX_MESSAGE_LENGTH, CheckpointError, parse_config, require_file
 from uva_core.config import UvaConfig
-from uva_core.official.importing.convert import MAR, Converted, Options, check_finite, convert
+from uva_core.official.importing.account import MAR, Converted, check_finite
+from uva_core.official.importing.convert import Options, convert
 from uva_core.official.importing.hydra_config import HydraConfig
+from uva_core.official.importing.objects import StoredTensor
 from uva_core.official.importing.torch_file import TorchFile
-from uva_core.official.importing.unpickle import StoredTensor
-from uva_core.serialization import to_dict
+from uva_core.serialization import printable, to_dict
+
+MAX_LINES = 20_000  # of a list; a file can name one tensor very often
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, or 2 with one line on stderr."""
+    """Run the command and return its exit code: 0; 2 with one line on stderr; 130 after Ctrl-C."""
     args = _parser().parse_args(arguments)
     try:
         if args.command == "convert":
@@ -43,8 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             _show(args.file)
     except (CheckpointError, OSError, SafetensorError) as error:
-        print(f"uva_core.checkpoint: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"uva_core.checkpoint: {printable(str(error), MAX_MESSAGE_LENGTH)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("uva_core.checkpoint: interrupted, nothing was written", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -78,11 +85,28 @@ def _report(converted: Converted) -> None:
         ("missing in the file", converted.missing),
     ):
         print(f"{title}: {len(lines) or 'none'}")
-        for line in lines:
-            print(f"  {line}")
+        _print_lines(f"  {line}" for line in lines)
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    """Print a list that holds names from a file, safely for the terminal."""
+    lines = iter(lines)
+    for line in itertools.islice(lines, MAX_LINES):
+        print(printable(line))
+    if next(lines, None) is not None:
+        print(f"(only the first {MAX_LINES} lines are shown)")
+
+
+def _print_tree(tree: dict[str, Any]) -> None:
+    """Print nested values as YAML, which escapes control characters."""
+    try:
+        print(yaml.safe_dump(tree, sort_keys=False), end="")
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise CheckpointError(f"its configuration cannot be shown: {error}") from None
 
 
 def _show(path: Path) -> None:
+    require_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             notes = file.metadata() or {}
@@ -90,22 +114,30 @@ def _show(path: Path) -> None:
     except (SafetensorError, OSError):
         _show_torch(TorchFile(path))
         return
-    for name, shape in shapes.items():
-        print(f"{name} {tuple(shape)}")
-    config = notes.pop("config", "{}")
-    print(yaml.safe_dump(notes | {"config": json.loads(config)}, sort_keys=False), end="")
+    _print_lines(f"{name} {tuple(shape)}" for name, shape in shapes.items())
+    config = parse_config(notes.pop("config", "{}"), path)
+    _print_tree({printable(name): printable(note) for name, note in notes.items()} | {"config": config})
 
 
 def _show_torch(source: TorchFile) -> None:
     payload = source.payload if isinstance(source.payload, dict) else {"payload": source.payload}
     if "cfg" in payload:
-        print(yaml.safe_dump(HydraConfig(payload["cfg"]).tree, sort_keys=False), end="")
+        try:
+            tree = HydraConfig(payload["cfg"]).tree
+        except CheckpointError as error:
+            raise CheckpointError(f"{source.path}: {error}") from None
+        _print_tree(tree)
     groups = payload.get("state_dicts", payload)
-    for group, values in groups.items() if isinstance(groups, dict) else []:
+    _print_lines(_listed(groups if isinstance(groups, dict) else {}))
+
+
+def _listed(groups: dict[Any, Any]) -> Iterator[str]:
+    """Each group's number of tensors, then name and shape of each."""
+    for group, values in groups.items():
         tensors = {n: t for n, t in values.items() if isinstance(t, StoredTensor)} if isinstance(values, dict) else {}
-        print(f"{group}: {len(tensors)} tensors")
+        yield f"{printable(str(group))}: {len(tensors)} tensors"
         for name, tensor in tensors.items():
-            print(f"  {name} {tensor.shape}")
+            yield f"  {printable(str(name))} {tensor.shape}"
 
 
 def _count(tensors: Iterable[Tensor]) -> str:

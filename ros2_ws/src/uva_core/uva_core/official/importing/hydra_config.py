@@ -7,12 +7,13 @@ import re
 from typing import Any
 
 from uva_core.checkpoint.safetensors_file import CheckpointError
-from uva_core.official.importing.unpickle import Record
+from uva_core.official.importing.objects import Record
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")  # ${task.shape_meta}; other interpolations stay as they are written
 MISSING = "???"
 MAX_DEPTH = 50  # of nesting, and of references that lead to references
 MAX_VISITS = 100_000
+MAX_TEXT = 1_000_000  # characters
 
 
 class HydraConfig:
@@ -24,7 +25,7 @@ class HydraConfig:
         Raises:
             CheckpointError: it is no configuration, or nested beyond reason.
         """
-        self._visited = 0
+        self._visited = self._text = 0
         self.tree = self._plain(tree, MAX_DEPTH)
         if not isinstance(self.tree, dict):
             raise CheckpointError("its 'cfg' is not a configuration")
@@ -42,18 +43,28 @@ class HydraConfig:
         if depth == 0 or self._visited > MAX_VISITS:
             raise CheckpointError("its configuration is nested beyond reason, or has references in a circle")
 
+    def _copied(self, text: str) -> str:
+        self._text += len(text)
+        if self._text > MAX_TEXT:
+            raise CheckpointError(f"its configuration unfolds to more than {MAX_TEXT} characters")
+        return text
+
     def _plain(self, node: Any, depth: int) -> Any:
         self._count(depth)
         if isinstance(node, Record):
             state = node.state if isinstance(node.state, dict) else {}
             if node.name.startswith("omegaconf."):  # a container has _content, a leaf has _val
                 return self._plain(state.get("_content", state.get("_val")), depth - 1)
-            return "/".join(str(part) for part in node.args) if node.name.startswith("pathlib.") else None
+            if node.name.startswith("pathlib."):
+                return "/".join(self._copied(part) for part in node.args if isinstance(part, str))
+            return None
         if isinstance(node, dict):
-            return {str(key): self._plain(value, depth - 1) for key, value in node.items()}
+            return {self._copied(str(key)): self._plain(value, depth - 1) for key, value in node.items()}
         if isinstance(node, (list, tuple)):
             return [self._plain(value, depth - 1) for value in node]
-        return node if isinstance(node, (str, int, float, bool)) else None
+        if isinstance(node, str):
+            return self._copied(node)
+        return node if isinstance(node, (int, float, bool)) else None
 
     def _find(self, path: str, depth: int) -> Any:
         node: Any = self.tree

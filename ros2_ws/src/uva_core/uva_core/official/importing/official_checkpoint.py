@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from uva_core.observation.config import ObservationConfig
 from uva_core.official import names as official
 from uva_core.official.importing.hydra_config import HydraConfig
 from uva_core.poses import POSE_DIM
+from uva_core.serialization import from_dict, to_dict
 
 # The official `model_size`: width, blocks in each transformer, attention heads.
 MODEL_SIZES = {
@@ -119,12 +120,12 @@ def policy_config(hydra: HydraConfig, network: dict[str, Tensor], vae: Tokenizer
         model = official.model_config(arguments)
         return UvaConfig(
             model=model,
-            tokenizer=replace(vae, image_size=arguments["img_size"]),
+            tokenizer=from_dict(TokenizerConfig, to_dict(vae) | {"image_size": arguments["img_size"]}),
             observation=_observation(hydra, model, arguments["task_name"]),
             sampling=_sampling(hydra),
             trained_modes=trained_modes(hydra),
         )
-    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise CheckpointError(f"its configuration does not describe a UVA policy: {error}") from None
 
 
@@ -203,5 +204,7 @@ def _rows(tensors: dict[str, Tensor], name: str) -> int | None:
 
 
 def _depth(tensors: dict[str, Tensor], prefix: str) -> int:
-    found = [re.match(rf"{re.escape(prefix)}\.(\d+)\.", name) for name in tensors]
-    return 1 + max((int(match[1]) for match in found if match), default=-1)
+    """Count the blocks 0, 1, 2, ... that have tensors."""
+    pattern = re.compile(rf"{re.escape(prefix)}\.(\d+)\.")
+    present = {match[1] for match in map(pattern.match, tensors) if match}
+    return next(n for n in itertools.count() if str(n) not in present)

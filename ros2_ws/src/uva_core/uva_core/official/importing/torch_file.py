@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import io
+import math
 import mmap
 import struct
 import warnings
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
 
-from uva_core.checkpoint.safetensors_file import CheckpointError
-from uva_core.official.importing.unpickle import Global, RefusedError, StoredTensor, unpickle
+from uva_core.checkpoint.safetensors_file import CheckpointError, require_file
+from uva_core.official.importing.objects import Global, RefusedError, Storage, StoredTensor
+from uva_core.official.importing.unpickle import MAX_BYTES, unpickle
 
 STORAGE_DTYPES = {
     "DoubleStorage": torch.float64,
@@ -39,19 +40,12 @@ NOT_TORCH = (  # how files start that are often taken for a checkpoint
 )
 
 
-@dataclass(frozen=True)
-class Storage:
-    """Numbers in the file: `size` elements of `dtype` under the name `key`."""
-
-    key: str
-    dtype: torch.dtype
-    size: int
-
-
 class TorchFile:
     """A file from `torch.save`, mapped into memory for as long as this object or a tensor of it lives.
 
     Attributes:
+        path: of the file.
+        size: of the file, in bytes.
         payload: what was saved, with `StoredTensor` for each tensor and `Record` for objects.
     """
 
@@ -63,14 +57,15 @@ class TorchFile:
         """
         self.path = Path(path)
         try:
+            require_file(self.path)
             with self.path.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except FileNotFoundError:
-            raise CheckpointError(f"no file at {path}") from None
         except (OSError, ValueError) as error:  # ValueError: an empty file
             raise CheckpointError(f"{path} cannot be read: {error}") from None
         self._places: dict[str, int] = {}  # where the bytes of each storage start
         self._sizes: dict[str, int] = {}  # how many there are
+        self._copies: dict[str, bytearray] = {}  # of storages that start where torch cannot map them
+        self.size = len(self._map)  # bytes
         try:
             self.payload = self._read()
         except RefusedError as error:
@@ -79,25 +74,32 @@ class TorchFile:
             raise CheckpointError(f"{path}: {error}") from None
 
     def tensor(self, stored: StoredTensor) -> Tensor:
-        """Return a tensor of the file. It reads from the mapped file and must not be written to."""
-        storage: Storage = stored.storage
-        used = 1 + stored.offset + sum((n - 1) * s for n, s in zip(stored.shape, stored.strides, strict=True))
-        count = torch.Size(stored.shape).numel()
+        """Return a tensor of the file. It shares the mapped file's memory and must not be written to.
+
+        Raises:
+            CheckpointError: it lies outside its storage.
+        """
+        storage, count = stored.storage, math.prod(stored.shape)
         if count == 0:
             return torch.empty(stored.shape, dtype=storage.dtype)
+        used = 1 + stored.offset + sum((n - 1) * s for n, s in zip(stored.shape, stored.strides, strict=True))
         available = min(storage.size, self._sizes.get(storage.key, 0) // storage.dtype.itemsize)
         if used > available or count > available:
             raise CheckpointError(
                 f"{self.path}: a tensor of shape {stored.shape} lies outside its storage of {available} numbers"
             )
-        place = self._places[storage.key]
-        aligned = place % storage.dtype.itemsize == 0  # always so in zip files
-        end = place + available * storage.dtype.itemsize
-        buffer, start = (self._map, place) if aligned else (bytearray(self._map[place:end]), 0)
+        return self._numbers(storage, available).as_strided(stored.shape, stored.strides, stored.offset)
+
+    def _numbers(self, storage: Storage, count: int) -> Tensor:
+        """Return the first `count` numbers of a storage. One that cannot be mapped is copied, once."""
+        place, size = self._places[storage.key], self._sizes[storage.key]
+        buffer: mmap.mmap | bytearray = self._map
+        if place % storage.dtype.itemsize:  # never in zip files of torch
+            buffer = self._copies.get(storage.key) or bytearray(self._map[place : place + size])
+            self._copies[storage.key], place = buffer, 0
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given buffer is not writable")
-            flat = torch.frombuffer(buffer, dtype=storage.dtype, count=available, offset=start)
-        return flat.as_strided(stored.shape, stored.strides, stored.offset)
+            return torch.frombuffer(buffer, dtype=storage.dtype, count=count, offset=place)
 
     def _read(self) -> Any:
         start = bytes(self._map[:64])
@@ -124,31 +126,40 @@ class TorchFile:
         folder = pickle_name.removesuffix("data.pkl")
         places = {name: self._zip_entry(entry) for name, entry in entries.items() if name.startswith(folder)}
         order_start, order_size = places.get(f"{folder}byteorder", (0, 0))
-        if self._map[order_start : order_start + order_size] == b"big":
+        if self._map[order_start : order_start + min(order_size, 4)] == b"big":
             raise CheckpointError("its numbers are big-endian; convert it on the machine that wrote it")
         for name, (place, size) in places.items():
             if name.startswith(f"{folder}data/"):
                 key = name.removeprefix(f"{folder}data/")
                 self._places[key], self._sizes[key] = place, size
+        if sum(self._sizes.values()) > self.size:
+            raise CheckpointError("its entries overlap, which those of torch.save never do")
         place, size = places[pickle_name]
+        if size > MAX_BYTES:
+            raise CheckpointError(
+                f"its data.pkl has {size} bytes; checkpoints have less than {MAX_BYTES} beside tensors"
+            )
         return unpickle(io.BytesIO(self._map[place : place + size]), _storage)
 
     def _zip_entry(self, entry: zipfile.ZipInfo) -> tuple[int, int]:
-        """Start and size of an entry's bytes, which torch never compresses."""
+        """Return where the bytes of an entry start, and how many there are. torch never compresses them."""
         header = self._map[entry.header_offset : entry.header_offset + ZIP_LOCAL_HEADER.size]
         if len(header) < ZIP_LOCAL_HEADER.size:
             raise CheckpointError(f"the file is damaged or cut off (at {entry.filename})")
         signature, name_length, extra_length = ZIP_LOCAL_HEADER.unpack(header)
         place = entry.header_offset + ZIP_LOCAL_HEADER.size + name_length + extra_length
-        if signature != b"PK\x03\x04" or place + entry.file_size > len(self._map):
+        if signature != b"PK\x03\x04" or place + entry.file_size > self.size:
             raise CheckpointError(f"the file is damaged or cut off (at {entry.filename})")
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             raise CheckpointError(f"{entry.filename} is compressed or encrypted, which torch.save never does")
         return place, entry.file_size
 
     def _read_legacy(self) -> Any:
-        """A row of pickles (magic number, version, machine, payload, keys), then for each key a count and numbers."""
-        stream = cast(BinaryIO, self._map)
+        """Read the format before torch 1.6: pickles (magic number, version, machine, payload, keys), then the numbers.
+
+        For each key there is a count (8 bytes), and as many numbers.
+        """
+        stream = io.BytesIO(self._map[:MAX_BYTES])
         storages: dict[str, Storage] = {}
 
         def storage(description: Any) -> Storage:
@@ -165,10 +176,10 @@ class TorchFile:
         keys = unpickle(stream, storage)
         place = stream.tell()
         for key in keys if isinstance(keys, list) else []:
-            if not isinstance(key, str) or key not in storages or place + 8 > len(self._map):
+            if not isinstance(key, str) or key not in storages or place + 8 > self.size:
                 raise CheckpointError("the file is damaged or cut off (before the end of its tensors)")
             size = struct.unpack("<q", self._map[place : place + 8])[0] * storages[key].dtype.itemsize
-            if not 0 <= size <= len(self._map) - place - 8:
+            if not 0 <= size <= self.size - place - 8:
                 raise CheckpointError("the file is damaged or cut off (before the end of its tensors)")
             self._places[key], self._sizes[key] = place + 8, size
             place += 8 + size

@@ -2,128 +2,38 @@
 """Read a pickle as data. Nothing is imported, looked up or called: a name in the file stays a name.
 
 A pickle is a program for a small stack machine. This is such a machine without the dangerous half: the few callables
-of tensors and containers are rebuilt by functions of this module, objects of known harmless packages become a
-`Record`, and everything else is refused. Which names are known is a question of recognising a checkpoint, not of
-safety: whatever the file says, no code of the file and no code that it names is run.
+of tensors and containers are rebuilt by functions of `objects`, objects of known harmless packages become a `Record`,
+and everything else is refused. A program is bounded: in its bytes, in its instructions, and in what it copies, which
+may not exceed what it has read.
 """
 
 from __future__ import annotations
 
 import pickletools
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sized
 from typing import Any, BinaryIO
 
 from uva_core.checkpoint.safetensors_file import CheckpointError
-
-
-class RefusedError(CheckpointError):
-    """A pickle that asks for more than the data of a checkpoint."""
-
-
-@dataclass(frozen=True)
-class Global:
-    """A name of a module's member, as it stands in the file."""
-
-    name: str
-
-
-@dataclass(eq=False, repr=False)
-class Record:
-    """An object of the file, kept as data: its class's name, its arguments, its state and its contents."""
-
-    name: str
-    args: tuple[Any, ...] = ()
-    state: Any = None
-    items: list[Any] = field(default_factory=list)
-
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A tensor that has not been read: where it lies in which storage (offset and strides in elements)."""
-
-    storage: Any
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-def _stored_tensor(storage: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Any:
-    numbers = (offset, *shape, *strides)
-    if len(shape) != len(strides) or not all(type(n) is int and n >= 0 for n in numbers):
-        raise ValueError("a tensor's shape or strides are not whole numbers")
-    return StoredTensor(storage, offset, tuple(shape), tuple(strides))
-
-
-def _checked_keys(keys: Iterable[Any]) -> list[Any]:
-    # Hashing a tuple of tuples of tuples ... recurses without a limit.
-    checked = list(keys)
-    if not all(key is None or isinstance(key, (str, int, float, bytes, Global, Record)) for key in checked):
-        raise RefusedError("it has keys or set members that are containers, which no checkpoint needs")
-    return checked
-
-
-def _dict(pairs: Sequence[Any] = ()) -> dict[Any, Any]:
-    _checked_keys(key for key, _ in pairs)
-    return dict(pairs)
-
-
-def _generic_type(origin: Any, _: Any) -> Record:
-    if not (isinstance(origin, Global) and origin.name.startswith("typing.")):
-        raise RefusedError("it looks up an item of something that is no type")
-    return Record("type", (origin,))
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise ValueError(f"bytes written as {encoding}")
-    return text.encode("latin1")
-
-
-def _builtin_type(name: str) -> Global | Record:
-    plain = f"builtins.{name.removesuffix('Type').lower()}"  # dill writes "dict" or "DictType"
-    return Global(plain) if plain in BUILDERS or PLAIN.fullmatch(plain) else Record("type", (name,))
-
-
-# What a checkpoint may call, and what is done instead.
-BUILDERS: dict[str, Callable[..., Any]] = {
-    "torch._utils._rebuild_tensor": _stored_tensor,
-    "torch._utils._rebuild_tensor_v2": _stored_tensor,
-    "torch._utils._rebuild_parameter": lambda data, *_: data,
-    "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
-    "torch.Size": tuple,
-    "collections.OrderedDict": _dict,
-    "collections.defaultdict": lambda *_: {},
-    "builtins.set": lambda members: set(_checked_keys(members)),
-    "builtins.frozenset": lambda members: frozenset(_checked_keys(members)),
-    "builtins.bytes": lambda: b"",
-    "_codecs.encode": _encode,
-    "_operator.getitem": _generic_type,
-    "dill._dill._load_type": _builtin_type,
-}
-# Names that may stand in a checkpoint without being called.
-PLAIN = re.compile(
-    r"builtins\.(bool|bytes|complex|dict|float|frozenset|int|list|long|object|set|slice|str|tuple|unicode)"
-    r"|torch\.(storage\.)?[A-Z]\w*Storage"
-    r"|torch\.(float|bfloat|u?int|complex)\d+|torch\.bool"
+from uva_core.official.importing.objects import (
+    BUILDERS,
+    Global,
+    Record,
+    RefusedError,
+    checked_dict,
+    checked_keys,
+    is_known,
+    is_record,
 )
-# Objects that become records: classes (by their spelling) of these packages, and a few by name.
-RECORD_PACKAGES = {"argparse", "deepspeed", "hydra", "omegaconf", "pathlib", "pytorch_lightning", "typing", "uuid"}
-RECORDS = {
-    "deepspeed.utils.tensor_fragment.fragment_address",
-    "numpy.core.multiarray._reconstruct",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "torch.device",
-}
-CLASS_NAME = re.compile(r"_?[A-Z]\w*")
+
+MAX_BYTES = 2**26  # of one pickle; checkpoints have less than 1 MB beside their tensors
+MAX_INSTRUCTIONS = 1_000_000  # checkpoints have less than 200,000
+MAX_NAME = 200  # characters of a module and its member
+MAX_INTEGER_BITS = 512
+COPY_FACTOR, COPY_START, MAX_COPIED = (
+    2,
+    10_000,
+    2**24,
+)  # items and characters: for each byte read, from the start, in all
 PYTHON_2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 VALUE_OPCODES = {
@@ -141,17 +51,11 @@ EMPTY_OPCODES: dict[str, Callable[[], Any]] = {
 TUPLE_OPCODES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def is_record(name: str) -> bool:
-    """Tell whether objects of this class or callable are kept as records."""
-    module, _, last = name.rpartition(".")
-    return name in RECORDS or (module.split(".")[0] in RECORD_PACKAGES and bool(CLASS_NAME.fullmatch(last)))
-
-
 def unpickle(stream: BinaryIO, load_persistent: Callable[[Any], Any]) -> Any:
     """Read one pickle from `stream`, which is left behind its end.
 
     Args:
-        stream: what to read.
+        stream: what to read, at most `MAX_BYTES` of it.
         load_persistent: turns a persistent id (in torch's files: a description of a storage) into a value.
 
     Raises:
@@ -170,10 +74,16 @@ class _Machine:
         self.stack: list[Any] = []
         self.below_mark: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.position = self.copied = 0
 
     def run(self, stream: BinaryIO) -> Any:
-        for opcode, argument, _ in pickletools.genops(stream):
+        for count, (opcode, argument, position) in enumerate(pickletools.genops(stream)):
             name = opcode.name
+            if count == MAX_INSTRUCTIONS:
+                raise RefusedError(f"it has more than {MAX_INSTRUCTIONS} pickle instructions")
+            if isinstance(argument, int) and argument.bit_length() > MAX_INTEGER_BITS:
+                raise RefusedError(f"it has an integer of {argument.bit_length()} bits, which no checkpoint needs")
+            self.position = position or 0
             if name in VALUE_OPCODES:
                 self.stack.append(argument)
             elif name in CONSTANT_OPCODES:
@@ -217,10 +127,10 @@ class _Machine:
                 self.stack.append(items)
             case "DICT":
                 items = self.pop_mark()
-                self.stack.append(_dict(_pairs(items)))
+                self.stack.append(checked_dict(_pairs(items)))
             case "FROZENSET":
                 items = self.pop_mark()
-                self.stack.append(frozenset(_checked_keys(items)))
+                self.stack.append(frozenset(checked_keys(items)))
             case "APPEND":
                 value = stack.pop()
                 self.extend(stack[-1], [value])
@@ -256,8 +166,10 @@ class _Machine:
     def find(self, module: Any, member: Any) -> Global:
         if not isinstance(module, str) or not isinstance(member, str):
             raise RefusedError("it asks for something without a name")
+        if len(module) + len(member) > MAX_NAME:
+            raise RefusedError(f"it asks for a name of {len(module) + len(member)} characters")
         name = f"{PYTHON_2_MODULES.get(module, module)}.{member}"
-        if name in BUILDERS or PLAIN.fullmatch(name) or ("." not in member and is_record(name)):
+        if "." not in member and is_known(name):
             return Global(name)
         raise RefusedError(f"it asks for {name}, which is no part of a checkpoint")
 
@@ -265,6 +177,9 @@ class _Machine:
         if not isinstance(called, Global) or not isinstance(arguments, tuple):
             raise RefusedError(f"it calls {_described(called)} in a way that no checkpoint needs")
         if called.name in BUILDERS:
+            self.copied += sum(len(argument) for argument in arguments if isinstance(argument, Sized))
+            if self.copied > min(COPY_START + COPY_FACTOR * self.position, MAX_COPIED):
+                raise RefusedError("it copies more than it holds, which no checkpoint needs")
             return BUILDERS[called.name](*arguments)
         if is_record(called.name):
             return Record(called.name, arguments)
@@ -282,7 +197,7 @@ class _Machine:
         elif isinstance(target, list):
             target.extend(items)
         elif isinstance(target, set):
-            target.update(_checked_keys(items))
+            target.update(checked_keys(items))
         else:
             raise RefusedError(f"it adds items to something of type {type(target).__name__}")
 
@@ -290,7 +205,7 @@ class _Machine:
         if isinstance(target, Record):
             target.items.extend(pairs)
         elif isinstance(target, dict):
-            target.update(_dict(pairs))
+            target.update(checked_dict(pairs))
         else:
             raise RefusedError(f"it sets items of something of type {type(target).__name__}")
 

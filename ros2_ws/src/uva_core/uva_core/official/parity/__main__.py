@@ -12,6 +12,7 @@ it. Exit code 0: everything recorded was computed and is equal; 1: not so; 2: th
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import sys
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from uva_core.official.parity import autoencoder, tables
+from uva_core.official.parity import autoencoder, losses, tables
 from uva_core.official.parity.case import Case, Row
 from uva_core.official.parity.network import NetworkCase
 from uva_core.official.parity.observed_policy import PolicyCase
@@ -47,7 +48,8 @@ def results(case: Case) -> Iterator[tuple[str, Tensor]]:
     if "ch_mult" in case.constructor:
         return autoencoder.results(case)
     if "encoder_depth" in case.constructor:
-        return NetworkCase(case).results()
+        network = NetworkCase(case)
+        return itertools.chain(network.results(), losses.results(network))
     return tables.results(case)
 
 

@@ -1,30 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cases of the whole network: joint latents, samples, losses and gradients of every mode."""
+"""Cases of the whole network: joint latents, samples and heads of every mode. Its losses follow in `losses`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
-from uva_core.diffusion.denoising import ddpm_step, sample
-from uva_core.diffusion.schedule import make_scheduler
-from uva_core.diffusion.training import TrainingDiffusion, TrainingTerms
+from uva_core.diffusion.denoising import reverse_step, sample
+from uva_core.diffusion.schedule import Schedule, make_schedule
 from uva_core.modes import RULES, MaskMode
-from uva_core.network.model import ModelInputs, Uva
+from uva_core.network.inputs import ModelInputs
+from uva_core.network.model import Uva
 from uva_core.official import names as official
 from uva_core.official.parity.case import Case
 from uva_core.policy.generation import generate_video, sample_sequence
-from uva_core.policy.noise import RowNoise
-from uva_core.training.batch import RowDraw, TrainingBatch, TrainingDraw
-from uva_core.training.losses import Losses, training_losses
+from uva_core.policy.noise import RowNoise, take
 
 Results = Iterator[tuple[str, Tensor]]
 VIDEO_MODES = (MaskMode.VIDEO, MaskMode.FORWARD_DYNAMICS, MaskMode.POLICY_PLANNER)
 ACTION_MODES = (MaskMode.POLICY, MaskMode.INVERSE_DYNAMICS)
 WRIST_NAMES = ("wrist", "wrist_video", "video_wrist")
+
+
+@dataclass(frozen=True)
+class RecordedMode:
+    """A mode as a case records it: with everything that the model takes, or without the past actions."""
+
+    mode: MaskMode
+    past_actions: bool = True
+
+    @property
+    def name(self) -> str:
+        """What the names of its outputs start with."""
+        return RULES[self.mode].official_name + ("" if self.past_actions else "_no_history")
 
 
 class NetworkCase:
@@ -41,47 +52,47 @@ class NetworkCase:
         self.config = official.model_config(case.constructor)
         self.model = Uva(self.config).eval()
         self.model.load_state_dict(official.our_tensors(case.weights, self.config))
-        self.z: dict[MaskMode, Tensor] = {}  # joint latents of the first generation iteration
+        self.z: dict[RecordedMode, Tensor] = {}  # joint latents of the first generation iteration
         self.task: str = case.constructor["task_name"]
         sampling = case.about["sampling"]
         self.temperature: float = sampling["temperature"]
         self.iterations: list[int] = sampling["generation_iterations"]
         steps = self.config.train_timesteps
-        self.video_scheduler = make_scheduler("ddpm", steps, len(sampling["video_timesteps_in_order_taken"]))
-        self.action_scheduler = make_scheduler(
-            "ddpm", steps, len(sampling["action_timesteps_in_order_taken"]), clip=1.0
-        )
+        self.video_schedule = make_schedule("ddpm", steps, len(sampling["video_timesteps_in_order_taken"]))
+        self.action_schedule = make_schedule("ddpm", steps, len(sampling["action_timesteps_in_order_taken"]), clip=1.0)
 
+    @torch.no_grad()
     def results(self) -> Results:
-        """Compute everything that such a case can record."""
-        with torch.no_grad():
-            for mode in MaskMode:
-                yield from self._latents(mode)
-            for mode in ACTION_MODES:
-                yield from self._actions(mode)
-            for mode in VIDEO_MODES:
-                for iterations in self.iterations:
-                    yield from self._generation(mode, iterations)
-            yield from self._heads()
-        for mode in MaskMode:
-            yield from self._training(mode)
-        yield from self._dropped()
+        """Compute what such a case can record beside losses."""
+        for mode in self.modes():
+            yield from self._latents(mode)
+        for mode in self.modes(*ACTION_MODES):
+            yield from self._actions(mode)
+        for mode in self.modes(*VIDEO_MODES):
+            for iterations in self.iterations:
+                yield from self._generation(mode, iterations)
+        yield from self._heads()
 
-    def inputs(self, mode: MaskMode) -> ModelInputs:
-        """What `mode` is given in its first generation iteration."""
-        case, c = self.case, self.config
+    def modes(self, *wanted: MaskMode) -> list[RecordedMode]:
+        """Return the modes `wanted` (default: all), then the same without past actions if the model takes them."""
+        modes = [RecordedMode(mode) for mode in wanted or MaskMode]
+        return modes + [RecordedMode(m.mode, past_actions=False) for m in modes if self.config.past_actions]
+
+    def inputs(self, recorded: RecordedMode) -> ModelInputs:
+        """Return what the network is given in the first generation iteration."""
+        case, c, rule = self.case, self.config, RULES[recorded.mode]
         inputs = ModelInputs(
             history=case["inputs/cond"],
-            past_actions=self._past_actions() if c.past_actions else None,
+            past_actions=self._past_actions() if c.past_actions and recorded.past_actions else None,
             proprioception=self._state() if c.proprioception_dim else None,
-            wrist_history=self._wrist("second_image_z") if c.wrist_history else None,
+            wrist_history=self.wrist_latents("second_image_z") if c.wrist_history else None,
             text=case.get("inputs/text_latents") if c.text_dim else None,
         )
-        if RULES[mode].actions_given:
+        if rule.actions_given:
             inputs.actions = case["inputs/actions"]
-        if RULES[mode].future_given:
-            inputs.future, inputs.wrist_future = case["inputs/x"], self._wrist("pred_second_image_z")
-        if not RULES[mode].history_given:
+        if rule.future_given:
+            inputs.future, inputs.wrist_future = case["inputs/x"], self.wrist_latents("pred_second_image_z")
+        if not rule.history_given:
             inputs.history_missing = torch.ones(self.batch, dtype=torch.bool)
         return inputs
 
@@ -90,8 +101,8 @@ class NetworkCase:
         names = [n for n in sorted(self.case.tensors) if n.startswith("inputs/") and not n.startswith(known)]
         return next((self.case[name] for name in names if "action" in name), None)
 
-    def _wrist(self, name: str) -> Tensor | None:
-        """Latents of the wrist camera; where a case records tokens, those put back into frames."""
+    def wrist_latents(self, name: str) -> Tensor | None:
+        """Return latents of the wrist camera; where a case records tokens, those put back into frames."""
         recorded = self.case.get(f"inputs/proprio/{name}")
         tokens = recorded is not None and recorded.ndim == 4
         return self.model.unpatchify(recorded.flatten(1, 2)) if recorded is not None and tokens else recorded
@@ -99,14 +110,16 @@ class NetworkCase:
     def _state(self) -> Tensor:
         return torch.cat([self.case[f"inputs/proprio/{key}"] for key in official.state_parts(self.task)], dim=-1)
 
-    def _recorded(self, prefix: str) -> bool:
+    def records(self, prefix: str) -> bool:
+        """Tell whether the case has outputs below `prefix`."""
         return any(name.startswith(f"{prefix}/") for name in self.case.outputs)
 
-    def _probe(self, z: Tensor) -> Tensor:
+    def probe(self, z: Tensor) -> Tensor:
+        """Return the recorded rows of joint latents."""
         return z[:, self.case["probe/tokens"].long()]
 
     def _noise(self, *words: str) -> RowNoise:
-        """Recorded noise of a video head, for the whole batch."""
+        """Return recorded noise of a video head, for the whole batch."""
         start, steps = (self.case.find("noise/", *words, end) for end in ("init", "steps"))
         if start is None or steps is None:
             raise ValueError(f"{self.case.name} records no noise for {' '.join(words)}")
@@ -117,51 +130,51 @@ class NetworkCase:
             self.case["noise/action_init"][iteration], self.case["noise/action_steps"][iteration].transpose(0, 1)
         )
 
-    def _latents(self, mode: MaskMode) -> Results:
-        name, probe = RULES[mode].official_name, self.case["probe/sequence"].long()
+    def _latents(self, mode: RecordedMode) -> Results:
+        name, probe = mode.name, self.case["probe/sequence"].long()
         entering = self.model.embed(self.inputs(mode))
         yield f"{name}/enc_in_probe", entering[:, probe]
         encoded = self.model.encode(entering)
         yield f"{name}/enc_out_probe", encoded[:, probe]
         z = self.z[mode] = self.model.decode(encoded)
         yield f"{name}/z", z
-        yield f"{name}/z_probe", self._probe(z)
+        yield f"{name}/z_probe", self.probe(z)
 
     def _sample_actions(self, z: Tensor, iteration: int, temperature: float) -> Tensor:
         noise = self._action_noise(iteration)
-        return sample_sequence(self.model.action_head, z, self.action_scheduler, noise, temperature)
+        return sample_sequence(self.model.action_head, z, self.action_schedule, noise, temperature)
 
-    def _actions(self, mode: MaskMode) -> Results:
+    def _actions(self, mode: RecordedMode) -> Results:
         if self.config.action_head is None:
             return
-        name, z, head = RULES[mode].official_name, self.z[mode], self.model.action_head
+        name, z, head = mode.name, self.z[mode], self.model.action_head
         condition = head.condition(z)
         yield f"{name}/action_cond", condition
         yield f"{name}/actions", self._sample_actions(z, 0, self.temperature)
         yield f"{name}/actions_temperature_1", self._sample_actions(z, 0, 1.0)
         noise, chain = self._action_noise(0), list[Tensor]()
-        start, steps = noise.rows(torch.ones(noise.start.shape[:2], dtype=torch.bool))
+        start, steps = noise.flat()
         sample(
             head.net,
             condition.flatten(0, 1),
             start,
-            self.action_scheduler,
+            self.action_schedule,
             temperature=self.temperature,
             step_noise=steps,
             chain=chain,
         )
         yield f"{name}/action_chain", torch.stack(chain).unflatten(1, (self.batch, -1))
 
-    def _generation(self, mode: MaskMode, iterations: int) -> Results:
-        name = f"{RULES[mode].official_name}/iter{iterations}"
-        if not self._recorded(name):
+    def _generation(self, mode: RecordedMode, iterations: int) -> Results:
+        name = f"{mode.name}/iter{iterations}"
+        if not self.records(name):
             return
         orders = self.case["orders"].long()
         noise = self._noise("video")
         wrist = self._noise("wrist") if self.config.wrist_future else None
         steps = list(
             generate_video(
-                self.model, self.inputs(mode), self.video_scheduler, noise, self.temperature, orders, iterations, wrist
+                self.model, self.inputs(mode), self.video_schedule, noise, self.temperature, orders, iterations, wrist
             )
         )
         last = steps[-1]
@@ -173,7 +186,7 @@ class NetworkCase:
                 yield f"{name}/{label}", last.wrist
         yield f"{name}/masks", torch.stack([step.masked for step in steps]).float()
         yield f"{name}/predicted", torch.stack([step.filled for step in steps]).float()
-        yield f"{name}/z_last_probe", self._probe(last.z)
+        yield f"{name}/z_last_probe", self.probe(last.z)
         if self.config.action_head:
             yield f"{name}/actions", self._sample_actions(last.z, iterations - 1, self.temperature)
         if iterations == 1:
@@ -185,17 +198,15 @@ class NetworkCase:
                     yield f"{name}/{label}", self._chain(net, last.z, head_noise)
 
     def _chain(self, net: nn.Module, z: Tensor, noise: RowNoise, tokens: int = 12) -> Tensor:
-        """The sample after each step of the first probed tokens: (steps, B, 12, C)."""
-        chosen = torch.zeros(z.shape[:2], dtype=torch.bool)
-        probed = self.case["probe/tokens"].long()[:tokens]
-        chosen[:, probed] = True
-        start, step_noise = noise.rows(chosen)
+        """Return the sample after each step of the first probed tokens: (steps, B, 12, C)."""
+        chosen = self.case["probe/tokens"].long()[:tokens].sort().values.expand(len(z), -1)
+        start, step_noise = noise.at(chosen)
         chain: list[Tensor] = []
         sample(
             net,
-            z[chosen],
+            take(z, chosen),
             start,
-            self.video_scheduler,
+            self.video_schedule,
             temperature=self.temperature,
             step_noise=step_noise,
             chain=chain,
@@ -203,149 +214,50 @@ class NetworkCase:
         return torch.stack(chain).unflatten(1, (self.batch, -1))
 
     def _heads(self) -> Results:
-        """The head networks by themselves: one call, one reverse step from given states, guidance."""
+        """Compute the head networks alone: one call, one reverse step from given states, guidance."""
         case, model = self.case, self.model
-        nets = {"video": (model.video_head.net, self.video_scheduler)}
+        nets = {"video": (model.video_head.net, self.video_schedule)}
         if self.config.wrist_future:
-            nets |= {name: (model.wrist_video_head.net, self.video_scheduler) for name in WRIST_NAMES}
+            nets |= {name: (model.wrist_video_head.net, self.video_schedule) for name in WRIST_NAMES}
         if self.config.action_head:
-            nets["action"] = (model.action_head.net, self.action_scheduler)
+            nets["action"] = (model.action_head.net, self.action_schedule)
         if self.config.proprioception_target_dim:
-            nets["proprio"] = (model.proprioception_head.net, self.action_scheduler)
-        for name, (net, scheduler) in nets.items():
+            nets["proprio"] = (model.proprioception_head.net, self.action_schedule)
+        for name, (net, schedule) in nets.items():
             given = f"heads/{name}_net"
             if f"{given}/x" in case:
                 condition = case[f"{given}/c"]
                 yield f"{given}/out", net(case[f"{given}/x"], case[f"{given}/t"], condition)
             if f"heads/{name}_step/x_t" in case:
-                yield f"heads/{name}_step/x_prev", self._single_steps(f"heads/{name}_step", net, condition, scheduler)
+                yield f"heads/{name}_step/x_prev", self._single_steps(f"heads/{name}_step", net, condition, schedule)
             for guided in (n for n in case.tensors if n.startswith(f"heads/{name}_cfg") and n.endswith("/z")):
-                yield guided[:-1] + "out", self._guided(guided[:-2], net, scheduler)
+                yield guided[:-1] + "out", self._guided(guided[:-2], net, schedule)
         if "heads/proprio_sample/noise_init" in case:
             noise = RowNoise(
                 case["heads/proprio_sample/noise_init"], case["heads/proprio_sample/noise_steps"].transpose(0, 1)
             )
-            z = self.z[MaskMode.POLICY]
-            states = sample_sequence(model.proprioception_head, z, self.action_scheduler, noise, self.temperature)
+            z = self.z[RecordedMode(MaskMode.POLICY)]
+            states = sample_sequence(model.proprioception_head, z, self.action_schedule, noise, self.temperature)
             yield "heads/proprio_sample/out", states
 
-    def _single_steps(self, name: str, net: nn.Module, condition: Tensor, scheduler: DDPMScheduler) -> Tensor:
+    def _single_steps(self, name: str, net: nn.Module, condition: Tensor, schedule: Schedule) -> Tensor:
         """One reverse step from each recorded state; the first axis counts from the last step taken."""
         states, noise = self.case[f"{name}/x_t"], self.case[f"{name}/noise"]
         results = []
-        for t, x, n in zip(scheduler.timesteps.flip(0).tolist(), states, noise, strict=True):
-            output = net(x, torch.full((len(x),), t), condition[: len(x)])
-            results.append(ddpm_step(scheduler, output, t, x, n, self.temperature))
+        for step, x, n in zip(schedule.steps[::-1], states, noise, strict=True):
+            output = net(x, torch.full((len(x),), step.timestep), condition[: len(x)])
+            rows, _ = reverse_step(step, output, x, clip=schedule.clip, noise=n, temperature=self.temperature)
+            results.append(rows)
         return torch.stack(results)
 
-    def _guided(self, name: str, net: nn.Module, scheduler: DDPMScheduler) -> Tensor:
+    def _guided(self, name: str, net: nn.Module, schedule: Schedule) -> Tensor:
         scale = float(name.rsplit("cfg", 1)[1])
         return sample(
             net,
             self.case[f"{name}/z"],
             torch.cat([self.case[f"{name}/noise_init"]] * 2),
-            scheduler,
+            schedule,
             temperature=self.temperature,
             step_noise=self.case[f"{name}/noise_steps"],
             guidance=scale,
         )
-
-    def _batch(self) -> TrainingBatch:
-        case, c = self.case, self.config
-        target = None
-        if c.proprioception_target_dim:
-            parts = official.state_target_parts(self.task)
-            target = torch.cat([case[f"inputs/proprio/{key}_pred"] for key in parts], dim=-1)
-        given = self.inputs(MaskMode.VIDEO)
-        return TrainingBatch(
-            history=given.history,
-            future=case["inputs/x"],
-            actions=case["inputs/actions"],
-            past_actions=given.past_actions,
-            proprioception=given.proprioception,
-            proprioception_target=target,
-            wrist_history=given.wrist_history,
-            wrist_future=self._wrist("pred_second_image_z") if c.wrist_future else None,
-            text=given.text,
-        )
-
-    def _draw(self, dropping: bool = False) -> TrainingDraw:
-        """All randomness of the recorded training step; with `dropping`, language and past actions are hidden."""
-        case, c = self.case, self.config
-
-        def rows(*words: str) -> RowDraw:
-            timestep, noise = case.find("train/t_", *words), case.find("train/noise_", *words)
-            if timestep is None or noise is None:
-                raise ValueError(f"{case.name} records no training noise for {' '.join(words)}")
-            return RowDraw(
-                timestep.long().expand(self.batch, -1)[None], noise.expand(self.batch, *noise.shape[1:])[None]
-            )
-
-        draw = TrainingDraw(
-            orders=case["orders"].long(),
-            mask_ratios=case["train/mask_rate"].expand(self.batch),
-            video=rows("video"),
-            actions=rows("action"),
-            proprioception=rows("proprio") if c.proprioception_target_dim else None,
-            wrist=rows("wrist") if c.wrist_future else None,
-        )
-        if dropping:
-            numbers = [name for name in sorted(case.tensors) if name.startswith("train/") and "rand" in name]
-            label = next((case[name] for name in numbers if "label" in name), None)
-            past = next((case[name] for name in numbers if "label" not in name), None)
-            draw.text_missing = None if label is None else label.flatten() < c.text_dropout
-            # A past action is hidden where its number lies above the share of those that are kept.
-            draw.past_actions_missing = None if past is None else past > 1 - c.past_action_dropout
-        return draw
-
-    def _losses(self, mode: MaskMode, draw: TrainingDraw) -> Losses:
-        diffusion = TrainingDiffusion(self.config.train_timesteps)
-        return training_losses(self.model, diffusion, self._batch(), [mode] * self.batch, draw)
-
-    def _training(self, mode: MaskMode) -> Results:
-        name = f"train/{RULES[mode].official_name}"
-        if not self._recorded(name):
-            return
-        losses = self._losses(mode, self._draw())
-        yield f"{name}/loss", losses.total
-        yield f"{name}/video_loss", losses.video
-        yield f"{name}/action_loss", losses.action
-        yield f"{name}/proprio_loss", losses.proprioception
-        labels = {"video": ("video",), "wrist": WRIST_NAMES, "action": ("action",), "proprioception": ("proprio",)}
-        for head, terms in losses.terms.items():
-            for label in labels[head]:
-                yield from self._terms(f"{name}/{label}", terms)
-        yield f"{name}/z_probe", self._probe(losses.z)
-        yield "train/mask", losses.mask.float()
-        recorded = self.case.get(f"{name}/grad_norm")
-        if recorded is not None:
-            self.model.zero_grad()
-            losses.total.backward()
-            yield f"{name}/grad_norm", self._gradient_norms(recorded)
-
-    def _terms(self, name: str, terms: TrainingTerms) -> Results:
-        yield f"{name}_mse", terms.mse.view(self.batch, -1)
-        yield f"{name}_vb", terms.variational.view(self.batch, -1)
-
-    def _gradient_norms(self, recorded: Tensor) -> Tensor:
-        """Norms in the recorded order. -1 says that a parameter gets no gradient, which here may be one of zeros."""
-        ours = dict(self.model.named_parameters())
-        norms = []
-        for name in self.case.about["grad_norm_parameters"]:
-            parameter = None if official.unused(name, self.config) else ours[official.our_name(name)]
-            gradient = None if parameter is None else parameter.grad
-            norms.append(0.0 if gradient is None else gradient.norm().item())
-        result = torch.tensor(norms)
-        return torch.where((result == 0) & (recorded < 0), recorded, result)
-
-    def _dropped(self) -> Results:
-        """Losses while language and past actions are hidden at random."""
-        for mode in MaskMode:
-            name = f"train_cond_dropout/{RULES[mode].official_name}"
-            if not self._recorded(name):
-                continue
-            losses = self._losses(mode, self._draw(dropping=True))
-            yield f"{name}/loss", losses.total
-            yield f"{name}/video_loss", losses.video
-            yield f"{name}/action_loss", losses.action
-            yield f"{name}/z_probe", self._probe(losses.z)

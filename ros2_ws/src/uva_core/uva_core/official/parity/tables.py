@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from uva_core import images, poses
-from uva_core.diffusion import denoising as diffusion
+from uva_core.diffusion.schedule import make_schedule
 from uva_core.network import masking
 from uva_core.network.blocks import timestep_features
 from uva_core.normalizer import CONSTANT_POSITION_RANGE, LinearNormalizer
 from uva_core.official import frames, umi
 from uva_core.official.names import UMI_STATE
 from uva_core.official.parity.case import Case
+from uva_core.official.spacing import constants_of, spaced_schedule
 
 Results = Iterator[tuple[str, Tensor]]
 TRAIN_TIMESTEPS = 1000
@@ -191,10 +192,10 @@ def _images_and_smoothing(case: Case) -> Results:
 def _diffusion(case: Case) -> Results:
     for name, spacing in SPACINGS.items():
         if spacing.isdigit():
-            scheduler = diffusion.make_scheduler("ddpm", TRAIN_TIMESTEPS, int(spacing))
+            schedule = make_schedule("ddpm", TRAIN_TIMESTEPS, int(spacing))
         else:
-            scheduler = diffusion.spaced_scheduler(TRAIN_TIMESTEPS, spacing)
-        constants = diffusion.constants_of(scheduler)
+            schedule = spaced_schedule(TRAIN_TIMESTEPS, spacing)
+        constants = constants_of(schedule, TRAIN_TIMESTEPS)
         tables = {
             "alphas_cumprod": constants.alpha_bar,
             "betas": constants.beta,
@@ -204,7 +205,7 @@ def _diffusion(case: Case) -> Results:
             "sqrt_recip_alphas_cumprod": np.sqrt(1 / constants.alpha_bar),
             "sqrt_recipm1_alphas_cumprod": np.sqrt(1 / constants.alpha_bar - 1),
         }
-        yield f"diffusion/{name}/timesteps", scheduler.timesteps.flip(0)
+        yield f"diffusion/{name}/timesteps", torch.tensor(schedule.timesteps[::-1])
         for kind, values in tables.items():
             yield f"diffusion/{name}/{kind}", torch.from_numpy(values)
     # The case records no noise, and float32 angles of up to 999 rad are rounded by up to 3e-5: processors differ there.

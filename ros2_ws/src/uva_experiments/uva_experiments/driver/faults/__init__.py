@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Breaks the stack on purpose, over real DDS, and measures how long the driver takes to be safe.
+"""Faults of the stack, caused on purpose over DDS, and how long the driver takes to be safe.
 
-`python -m uva_experiments.driver.faults` runs it all; docs/faults.md has what came out.
+`python -m uva_experiments.driver.faults` runs it all; docs/faults.md has the results. Nothing imports it.
 """

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -16,9 +15,10 @@ from uva_bringup.command import ExecutableNotFoundError
 from uva_bringup.demo.domain import NoFreeDomainError, isolated_environment
 from uva_bringup.run import say
 from uva_experiments.driver.faults.bench import Bench
-from uva_experiments.driver.faults.report import HEADER, as_json, row
+from uva_experiments.driver.faults.report import HEADER, as_dict, row
 from uva_experiments.driver.faults.scenarios import SCENARIOS, Finding, examine
 from uva_experiments.driver.faults.witness import FaultError, listening
+from uva_experiments.report import write_results
 
 EPILOG = """\
 A driver with a loopback arm and a scripted policy run as processes of their own, in a ROS domain that stays on
@@ -67,14 +67,18 @@ def _run(names: Sequence[str], out: Path, log: Path) -> int:
             if scenario.name in names:
                 findings.append(examine(scenario, bench))
                 print(row(findings[-1]), flush=True)
-    report = as_json(findings, os.getloadavg(), time.monotonic() - began_s)
+    setup = {
+        "duration_s": round(time.monotonic() - began_s, 1),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+    }
+    results = as_dict(findings)
     path = out / "faults.json"
-    path.write_text(json.dumps(report, indent=2) + "\n")
+    write_results(path, results, setup)
     kept = sum(finding.passed for finding in findings)
     print(
-        f"\n{kept} of {len(findings)} passed in {report['duration_s']:.0f} s, load {report['load_average']}; see {path}"
+        f"\n{kept} of {len(findings)} passed in {setup['duration_s']:.0f} s, load {setup['load_average']}; see {path}"
     )
-    return 0 if report["passed"] else 1
+    return 0 if results["passed"] else 1
 
 
 if __name__ == "__main__":

@@ -19,15 +19,16 @@ from uva_bringup.supervisor import Command, Supervisor
 from uva_experiments.driver.faults.commands import Limits, Use, use_of
 from uva_experiments.driver.faults.witness import Witness
 
-START_RAD = [0.0, 0.92, 0.80, -0.96, 0.0, 0.0]  # 5.5 cm above the table: the policy's figure dips below its clearance
+START_RAD = [0.0, 0.92, 0.80, -0.96, 0.0, 0.0]  # 5.5 cm above the table: the policy's figure goes below the clearance
 START_WIDTH_M = 0.04
 _START_S = 40.0
 
 
 class Bench:
-    """Starts and ends processes; all of them end with the context."""
+    """Start and end processes; all of them end with the context."""
 
     def __init__(self, witness: Witness, log: Path) -> None:
+        """Append the processes' output to the file `log`."""
         self.witness = witness
         self._log = log.open("a")
         self._parameters = DriverParameters()
@@ -35,11 +36,11 @@ class Bench:
         self._running: dict[str, Supervisor] = {}
 
     def __enter__(self) -> Bench:
-        """Nothing runs yet."""
+        """Return this object; nothing runs yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End what runs."""
+        """End all processes."""
         self.end_all()
         self._log.close()
 
@@ -50,6 +51,8 @@ class Bench:
             "loopback_position_rad": list(map(float, joints)),
             "loopback_gripper_width_m": START_WIDTH_M,
             "enable_on_activate": str(enabled).lower(),
+            # The scripted policy does not see the arm: after a stop its next chunk begins elsewhere.
+            "rule_start_jump": "clip",
             **parameters,
         }
         words = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
@@ -81,7 +84,7 @@ class Bench:
         self._running.pop(name).stop()
 
     def end_all(self) -> None:
-        """Ask whatever runs to end, and wait for it."""
+        """Ask all processes to end, and wait for them."""
         for name in list(self._running):
             self.end(name)
 
@@ -100,7 +103,7 @@ class Bench:
             yield
 
     def use(self, since_s: float, shortest_s: float) -> Use:
-        """How much of the limits was used by the commands since a time; see `use_of`."""
+        """Return how much of the limits the commands since a time used; see `use_of`."""
         commands = [command for command in self.witness.commands if command.stamp_s >= since_s]
         return use_of(commands, self._limits(), lambda joints: self._kinematics.frames(joints)[-1], shortest_s)
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A clock for nodes with `use_sim_time`: the system's, until it hears that it shall jump.
+"""A clock for nodes with `use_sim_time`: the system's, until it is told to jump.
 
-`python -m uva_experiments.driver.faults.clock` publishes `/clock`, and takes the scripted policy's orders `shift S` and `normal`.
+`python -m uva_experiments.driver.faults.clock` publishes `/clock`, and takes the scripted policy's orders `shift S` and
+`normal`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def main() -> None:
     """Publish until a signal ends the process."""
     shift_s = 0.0
 
-    def hear(order: String) -> None:
+    def obey(order: String) -> None:
         nonlocal shift_s
         _, *numbers = order.data.split()
         shift_s = float(numbers[0]) if numbers else 0.0
@@ -33,7 +34,7 @@ def main() -> None:
     rclpy.init()
     node = Node("jumping_clock")
     publisher = node.create_publisher(Clock, "/clock", 1)
-    node.create_subscription(String, ORDERS, hear, 10)
+    node.create_subscription(String, ORDERS, obey, 10)
     with suppress(KeyboardInterrupt, ExternalShutdownException):
         while True:
             publisher.publish(Clock(clock=seconds_to_stamp(time.time() + shift_s)))

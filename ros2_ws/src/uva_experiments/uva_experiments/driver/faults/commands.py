@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Published commands against the limits that they must keep, and what can be read from them."""
+"""Published commands, compared with the limits that they must keep."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from arx_x5_driver.array import Array
 
 PAUSE_S = 0.09
 """After this long without a command the driver has started anew, at rest."""
 
 _CLOCK_JUMP_S = 1.0
 _ROUNDING = 1e-3  # of a limit: stamps are in nanoseconds of a clock that is compared with another
-# What the driver's README grants between the points at which it looks at a way.
+# What the driver's README allows between the points at which it checks a path.
 _STRAY_M = 0.004
 _TOOL_ROUNDING = 0.07
 
@@ -32,7 +31,7 @@ class Command:
 
     @property
     def moves(self) -> bool:
-        """Whether any joint is commanded to move."""
+        """Tell whether any joint is commanded to move."""
         return bool(self.velocity.any())
 
 
@@ -48,8 +47,8 @@ class Limits:
         jerk: highest jerks.
         box_min: lowest corner of the end effector's box `(3,)` [m].
         box_max: highest corner.
-        floor_m: how low points of the gripper may come.
-        keypoints: these points `(K, 3)` [m] in the end effector's frame.
+        floor_m: lowest height of the keypoints [m].
+        keypoints: points of the gripper `(K, 3)` [m] in the end effector's frame.
         tool_m_s: highest speed of the end effector.
         tool_rad_s: its highest rate of turn.
     """
@@ -78,8 +77,8 @@ class Use:
         tool: of the end effector's limits of speed and rate of turn.
         beyond_rad: how far a joint (the gripper, in m) was commanded beyond its range, 0 if never.
         beyond_m: how far the end effector was commanded out of its box, or the gripper too low, 0 if never.
-        backwards: commands that were not later than the one before, but for jumps of the clock itself.
-        count: commands looked at.
+        backwards: commands with a stamp not later than the one before, without jumps of the clock itself.
+        count: commands that were compared.
     """
 
     velocity: float = 0.0
@@ -93,7 +92,7 @@ class Use:
 
     @property
     def kept(self) -> bool:
-        """Whether all limits were kept."""
+        """Tell whether all limits were kept."""
         fast = max(self.velocity, self.acceleration, self.jerk) > 1.0 + _ROUNDING or self.tool > 1.0 + _TOOL_ROUNDING
         return not fast and self.beyond_rad <= 1e-9 and self.beyond_m <= _STRAY_M and not self.backwards
 
@@ -107,7 +106,7 @@ def use_of(
         commands: in the order in which they were published.
         limits: what to compare with.
         tools: poses of the end effector `(N, 4, 4)` at joint angles `(N, 6)`.
-        shortest_s: what commands are apart at least, where stamps are of a clock that stands still in between.
+        shortest_s: shortest time between commands, for stamps of a clock that advances in larger steps.
     """
     if not commands:
         return Use()

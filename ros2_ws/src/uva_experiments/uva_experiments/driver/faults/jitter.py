@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well the driver keeps its 200 Hz while all processors are busy: `python -m uva_experiments.driver.faults.jitter`."""
+"""How well the driver keeps its 200 Hz while all processors are busy.
+
+`python -m uva_experiments.driver.faults.jitter` measures it; docs/faults.md has the result.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -19,19 +21,20 @@ from uva_bringup.demo.domain import NoFreeDomainError, isolated_environment
 from uva_bringup.run import say
 from uva_experiments.driver.faults.bench import START_RAD, Bench
 from uva_experiments.driver.faults.witness import FaultError, listening
+from uva_experiments.report import write_results
 
-_PATIENT_TIMEOUTS: dict[str, object] = {"arm_timeout_s": 1.0, "feedback_timeout_s": 1.0}
+_LONG_TIMEOUTS: dict[str, object] = {"arm_timeout_s": 1.0, "feedback_timeout_s": 1.0}
 _WINDOW_S = 10.0  # statistics in x5/status are over this much of the past
 PRIORITIES = (20, 0)
 
 
 @dataclass(frozen=True)
 class Jitter:
-    """How the loop did, as its status says every ten seconds about the last ten: the mean of that, and the worst.
+    """How regular the loop was: mean and worst of its status about each ten seconds.
 
     Attributes:
-        realtime_priority: what the driver asked for; 0 is what a user without permission gets.
-        duration_s: how long it was watched.
+        realtime_priority: what the driver asked for; 0 is what a user without permission has.
+        duration_s: how long it was measured.
         period_error_ms_p99: 99th percentile of |period - 5 ms|.
         period_error_ms_p99_worst: in the worst ten seconds.
         work_ms_p99: 99th percentile of the time that the loop's own work took, with what it waited for a processor.
@@ -70,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     path = parsed.out / "jitter.json"
-    path.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+    write_results(path, {"runs": [asdict(result) for result in results]}, {"duration_s": parsed.duration_s})
     say(f"see {path}")
     return 0
 
@@ -84,8 +87,8 @@ def _measure(duration_s: float, log: Path) -> list[Jitter]:
     with listening() as witness, Bench(witness, log) as bench:
         bench.start_policy()
         for priority in PRIORITIES:
-            # Without a priority the arm's process is late, too, which is a fault: there the watch on it is patient.
-            timeouts = {} if priority else _PATIENT_TIMEOUTS
+            # Without a priority the arm's process is late, too, which would be a fault: it is given more time.
+            timeouts = {} if priority else _LONG_TIMEOUTS
             bench.start_driver(True, START_RAD, realtime_priority=priority, **timeouts)
             with bench.busy_processors():
                 bench.settle(_WINDOW_S)
@@ -120,7 +123,7 @@ def _measure(duration_s: float, log: Path) -> list[Jitter]:
 
 
 def _stolen_ms() -> float:
-    """Since the machine was started, over all of its processors."""
+    """Return the stolen time since the machine was started, over all of its processors."""
     ticks = Path("/proc/stat").read_text().split()[8]
     return 1e3 * int(ticks) / os.sysconf("SC_CLK_TCK")
 

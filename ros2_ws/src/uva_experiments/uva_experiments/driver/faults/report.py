@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Findings as a table and as JSON."""
+"""Findings as a table and as results to write."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ HEADER = (
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """A table in Markdown."""
+    """Format a table in Markdown."""
     return "\n".join([HEADER, "|---|---|---|---|---|---|---|---|", *map(row, findings)])
 
 
 def row(finding: Finding) -> str:
-    """A line of the table."""
+    """Format a line of the table."""
     scenario, reaction, use = finding.scenario, finding.reaction, finding.use
     if reaction is None:
         return f"| {scenario.fault} | {scenario.since} | | | {finding.error} | | | FAILED |"
@@ -38,19 +38,17 @@ def row(finding: Finding) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def as_json(findings: Sequence[Finding], load_average: Sequence[float], duration_s: float) -> dict[str, Any]:
-    """Everything that was measured; times in seconds, what was not measured is null."""
+def as_dict(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return everything that was measured; times in seconds, NaN where nothing was measured."""
     return {
         "passed": all(finding.passed for finding in findings),
-        "duration_s": round(duration_s, 1),
-        "load_average": [round(load, 2) for load in load_average],
         "faults": {finding.scenario.name: _entry(finding) for finding in findings},
     }
 
 
 def _entry(finding: Finding) -> dict[str, Any]:
     scenario, reaction = finding.scenario, finding.reaction
-    entry: dict[str, Any] = {
+    return {
         "fault": scenario.fault,
         "times_count_from": scenario.since,
         "noticed_bound_s": scenario.noticed_bound_s,
@@ -61,7 +59,6 @@ def _entry(finding: Finding) -> dict[str, Any]:
         "passed": finding.passed,
         "error": finding.error,
     }
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in entry.items()}
 
 
 def _time(measured_s: float, bound_s: float) -> str:

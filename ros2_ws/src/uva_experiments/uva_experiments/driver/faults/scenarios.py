@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong, and how soon the driver must have noticed and the arm be at rest."""
+"""What goes wrong, and how soon the driver must have noticed and the arm be at rest.
+
+All in one file of over 300 lines, because the list at its end is read together with what each scenario does.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,15 @@ from uva_bringup.options import StackOptions
 from uva_bringup.run import commands_of
 from uva_experiments.driver.faults.bench import Bench
 from uva_experiments.driver.faults.commands import Use, rest_after
-from uva_experiments.driver.faults.scripted import STEP_S, STEPS
 from uva_experiments.driver.faults.witness import FaultError, stamp_s
+from uva_experiments.driver.figure_eight import STEP_S, STEPS
 
-# A fault is noticed within a few control periods; times of the ROS graph and of a busy machine come on top.
+# A fault is noticed within a few control periods; delays of ROS and of a busy machine are added.
 NOTICE_S = 0.05
 STOP_S = LONGEST_STOP_S  # from full speed to rest
 FEEDBACK_S = DriverParameters().feedback_timeout_s
-SURPRISE_S = 0.7  # until a predicted frame is due, and the inference is over that compares it with the one seen
-REQUEST_S = 0.2  # until a signal or a service call is heard
+SURPRISE_S = 0.7  # until a predicted frame is due, and the inference that compares it with the camera's has ended
+REQUEST_S = 0.2  # until a signal or a service call has an effect
 CHUNK_S = STEPS * STEP_S  # how far the scripted policy's chunks reach
 JUMP_RAD = 0.01
 PERIOD_S = 1.0 / DriverParameters().rate_hz
@@ -40,11 +43,11 @@ _SIMULATED = StackOptions(robot="sim", seed=20000)
 
 @dataclass(frozen=True)
 class Reaction:
-    """What came of a fault.
+    """How the driver reacted to a fault.
 
     Attributes:
-        noticed_s: from the fault until the driver's status says so; NaN where there is nothing to be said.
-        rest_s: from the fault until no moving command followed; NaN where the arm shall go on.
+        noticed_s: from the fault until the driver's status says so; NaN where the status does not change.
+        rest_s: from the fault until no moving command followed; NaN where the arm has to go on.
         state: of the driver then.
         recovered: whether chunks are executed again.
     """
@@ -57,9 +60,9 @@ class Reaction:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A fault: what happens, from when its times count, their bounds, how it is recovered from, and what does it.
+    """A fault: what happens, from when its times count, their bounds, the recovery, and the function that runs it.
 
-    `shortest_s` is what commands are apart at least, where their stamps do not tell.
+    `shortest_s` is the shortest time between commands, where their stamps do not show it; see `use_of`.
     """
 
     name: str
@@ -83,7 +86,7 @@ class Finding:
 
     @property
     def passed(self) -> bool:
-        """Whether everything was as it should be."""
+        """Tell whether bounds and limits were kept and the driver recovered."""
         reaction, scenario = self.reaction, self.scenario
         if reaction is None or not self.use.kept or not self.use.count:
             return False
@@ -92,7 +95,7 @@ class Finding:
 
 
 def examine(scenario: Scenario, bench: Bench) -> Finding:
-    """Run a scenario and look at every command that was published in it."""
+    """Run a scenario, and compare every command that was published in it with the limits."""
     since_s = bench.witness.now_s
     try:
         reaction, error = scenario.run(bench), ""
@@ -102,7 +105,7 @@ def examine(scenario: Scenario, bench: Bench) -> Finding:
 
 
 def _silenced(bench: Bench, silence: Callable[[], None], resume: Callable[[], None]) -> Reaction:
-    """No valid chunk comes any more: times count from the end of the last one."""
+    """Let no valid chunk come any more: times count from the end of the last one."""
     bench.settle()
     silence()
     status = bench.witness.wait_for_lasting(State.HOLDING.value, STOP_S + REQUEST_S)
@@ -154,7 +157,7 @@ def _flood(bench: Bench) -> Reaction:
 
 
 def _jump_clock(bench: Bench) -> Reaction:
-    """The arm has to go on; only chunks that come before everybody knows the new time may be rejected."""
+    """Expect the arm to go on; only chunks that come before every node knows the new time may be rejected."""
     bench.end("driver")
     bench.start("clock", [sys.executable, "-m", "uva_experiments.driver.faults.clock"])
     bench.start_driver(use_sim_time="true")
@@ -184,7 +187,7 @@ def _busy(bench: Bench) -> Reaction:
 
 
 def _arm_fault(kind: str) -> Callable[[Bench], Reaction]:
-    """The fault begins three seconds after the first command and lasts for one."""
+    """Let a fault begin three seconds after the first command and last for one second."""
 
     def run(bench: Bench) -> Reaction:
         bench.end("driver")
@@ -202,7 +205,7 @@ def _arm_fault(kind: str) -> Callable[[Bench], Reaction]:
 
 
 def _restart_driver(number: int) -> Callable[[Bench], Reaction]:
-    """The new driver's loopback arm stands where the old one stopped, as a real arm would."""
+    """Start a new driver whose loopback arm stands where the old one stopped, as a real arm would."""
 
     def run(bench: Bench) -> Reaction:
         witness = bench.witness
@@ -226,7 +229,7 @@ def _restart_driver(number: int) -> Callable[[Bench], Reaction]:
 
 @contextmanager
 def _simulation(bench: Bench, options: StackOptions = _SIMULATED) -> Iterator[None]:
-    """The simulator and the real policy instead of what ran so far, once the arm moves."""
+    """Run the simulator and the real policy instead of what ran so far, once the arm moves."""
     bench.end_all()
     with TemporaryDirectory(prefix="uva_faults_") as folder:
         bench.start_all("sim", commands_of(options, Path(folder)))
@@ -247,7 +250,7 @@ def _lose_camera(bench: Bench) -> Reaction:
 
 
 def _take_block(bench: Bench) -> Reaction:
-    """The model expects to see the block where it lay."""
+    """Take the block away, while the model expects to see it where it lay."""
     with _simulation(bench, replace(_SIMULATED, mask_mode="policy_planner", guard="hold")):
         bench.settle()
         taken_s = bench.witness.take_away("block_blue")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listens to the driver from outside and keeps what it heard; nothing here depends on when it was heard."""
+"""A node that records what the driver publishes; all times are stamps of the messages, not of their arrival."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ _DEEP = 2000
 
 
 class FaultError(RuntimeError):
-    """The stack did not do what a scenario needs before or after its fault; the message says what."""
+    """The stack did not do what a scenario needs before or after its fault; the message says what was missing."""
 
 
 class Witness:
-    """A node in a thread of its own; `listening` makes one."""
+    """Record messages with a node that is spun in a thread of its own; `listening` makes one."""
 
     def __init__(self, node: Node) -> None:
+        """Subscribe with `node`, which the caller spins."""
         self._node = node
         self._commands: list[Command] = []
         self.statuses: list[DriverStatus] = []
@@ -58,29 +59,29 @@ class Witness:
 
     @property
     def now_s(self) -> float:
-        """The present on the ROS clock."""
+        """The present time on the ROS clock [s]."""
         return float(self._node.get_clock().now().nanoseconds * 1e-9)
 
     @property
     def commands(self) -> list[Command]:
-        """All that was heard so far."""
+        """All commands so far."""
         return self._commands.copy()
 
     @property
     def status(self) -> DriverStatus:
-        """The newest one."""
+        """The newest status."""
         return self.statuses[-1] if self.statuses else DriverStatus()
 
     def chunk_end_s(self, sequence: int) -> float:
-        """When the last step of the newest chunk with this number is due."""
+        """Return when the last step of the newest chunk with this number is due."""
         return self._chunk_ends_s[sequence]
 
     def follows_chunks(self) -> bool:
-        """Whether it has seen the chunk that the driver took last: a new sender is not found by all at once."""
+        """Return whether the chunk that the driver took last was received here, too: discovery takes time."""
         return self.status.chunk_sequence in self._chunk_ends_s
 
     def wait(self, condition: Callable[[], Any], timeout_s: float, what: str) -> None:
-        """Wait until something is so. Raises `FaultError` saying what did not come."""
+        """Wait for a condition. Raises `FaultError` that names what did not come."""
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline_s:
@@ -100,7 +101,7 @@ class Witness:
         return found[0]
 
     def wait_for_lasting(self, state: str, duration_s: float, timeout_s: float = 15.0) -> DriverStatus:
-        """Wait until a state has lasted for a while, and return its first status: what was on its way has come."""
+        """Wait until a state has lasted for some time, and return its first status."""
 
         def run() -> list[DriverStatus]:
             return list(takewhile(lambda status: status.state == state, reversed(self.statuses.copy())))
@@ -113,8 +114,8 @@ class Witness:
         return run()[-1]
 
     def order(self, text: str, listeners: int = 1) -> None:
-        """Tell the scripted policy, and who else listens, what to do."""
-        self.wait(lambda: self._orders.get_subscription_count() >= listeners, 15.0, "who takes orders")
+        """Publish an order to the scripted policy and other listeners."""
+        self.wait(lambda: self._orders.get_subscription_count() >= listeners, 15.0, "a subscriber of orders")
         self._orders.publish(String(data=text))
 
     def take_away(self, block: str) -> float:
@@ -166,13 +167,13 @@ class Witness:
 
 
 def stamp_s(status: DriverStatus) -> float:
-    """When a status was taken, on the ROS clock."""
+    """Return when a status was taken, on the ROS clock [s]."""
     return float(stamp_to_seconds(status.header.stamp))
 
 
 @contextmanager
 def listening() -> Iterator[Witness]:
-    """A witness that listens for as long as the context lasts."""
+    """Make a witness, and spin its node for as long as the context lasts."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = Node("fault_witness")
     witness = Witness(node)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -16,9 +15,9 @@ from arx_x5_driver.geometry.kinematics import SdkKinematics, SdkMissingError
 from arx_x5_driver.parameters import DriverParameters
 from arx_x5_sim.world.scene import build_model
 from uva_experiments.driver.tracking.drivers import ChunkDriver, Follower, NaiveDriver
-from uva_experiments.driver.tracking.figure_eight import FigureEight
 from uva_experiments.driver.tracking.plot import save_plot
-from uva_experiments.driver.tracking.run import CHUNK_HZ, LATENCY_S, RUN_IN_S, Recording, Score, follow, score
+from uva_experiments.driver.tracking.run import CHUNK_HZ, FIGURE, LATENCY_S, RUN_IN_S, Recording, Score, follow, score
+from uva_experiments.report import write_results
 
 PHYSICS_STEP_S = 0.001  # a fifth of the control period
 NAIVE, OURS = "naive driver", "this driver"
@@ -52,27 +51,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         NAIVE: lambda: NaiveDriver(kinematics),
         OURS: lambda: ChunkDriver(Controller(config, kinematics)),
     }
-    figure = FigureEight()
     results: list[dict[str, Any]] = []
     recordings: dict[str, Recording] = {}
     print(HEADER, flush=True)
     for noise_mm in parsed.noise_mm:
         for name, make in drivers.items():
-            recording = follow(model, make(), figure, RUN_IN_S + parsed.duration_s, noise_mm * 1e-3)
-            found = score(recording, figure)
+            recording = follow(model, make(), FIGURE, RUN_IN_S + parsed.duration_s, noise_mm * 1e-3)
+            found = score(recording, FIGURE)
             recordings.setdefault(name, recording)
             results.append({"driver": name, "noise_mm": noise_mm, **asdict(found)})
             print(row(name, noise_mm, found), flush=True)
-    settings = {"duration_s": parsed.duration_s, "chunk_hz": CHUNK_HZ, "latency_s": LATENCY_S, **asdict(figure)}
-    settings["action_latency_s"] = parsed.action_latency_s
-    (parsed.out / "tracking.json").write_text(json.dumps({"settings": settings, "runs": results}, indent=2) + "\n")
+    setup = {"duration_s": parsed.duration_s, "chunk_hz": CHUNK_HZ, "latency_s": LATENCY_S, **asdict(FIGURE)}
+    setup["action_latency_s"] = parsed.action_latency_s
+    write_results(parsed.out / "tracking.json", {"runs": results}, setup)
     save_plot(recordings, parsed.out / "tracking.png")
     print(f"\nsee {parsed.out / 'tracking.json'} and {parsed.out / 'tracking.png'}")
     return 0
 
 
 def row(name: str, noise_mm: float, found: Score) -> str:
-    """A line of the table."""
+    """Format a line of the table."""
     return (
         f"| {noise_mm:g} mm | {name} | {found.rms_mm:.1f} mm | {found.max_mm:.1f} mm | {found.path_rms_mm:.1f} mm "
         f"| {found.rms_deg:.2f}° | {found.joint_jerk_max:.0f} rad/s³ | {found.tool_jerk_max:.0f} m/s³ |"

@@ -15,22 +15,23 @@ from arx_x5_driver.geometry.se3 import Pose
 
 
 class Follower(Protocol):
-    """What makes commands of chunks."""
+    """A driver: takes chunks, and makes a command for each period."""
 
     def start(self, now_s: float, measured: ArmState) -> None:
-        """The arm stands here."""
+        """Start where the arm is measured."""
 
     def offer(self, chunk: Chunk, now_s: float) -> None:
-        """Here is a chunk."""
+        """Take a chunk."""
 
     def tick(self, now_s: float, measured: ArmState) -> ArmCommand | None:
-        """The command of this period, None for none."""
+        """Return the command of this period, None for none."""
 
 
 class ChunkDriver:
     """The driver of this repository, without its node."""
 
     def __init__(self, controller: Controller) -> None:
+        """Drive with a controller that is not configured yet."""
         self._controller = controller
 
     def start(self, now_s: float, measured: ArmState) -> None:
@@ -50,9 +51,10 @@ class ChunkDriver:
 
 
 class NaiveDriver:
-    """Sends the arm to the first step of each chunk as soon as it comes, and waits there for the next."""
+    """Send the arm to the first step of each chunk as soon as it comes, and wait there for the next."""
 
     def __init__(self, kinematics: Kinematics) -> None:
+        """Find joint angles with `kinematics`."""
         self._kinematics = kinematics
         self._command: ArmCommand | None = None
 

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
+from arx_x5_driver.array import Array
 from arx_x5_sim.world.mujoco_arm import arm_state
-from arx_x5_sim.world.world import HOME_GUESS_RAD, World
+from arx_x5_sim.world.world import TOOL_QUATERNION, World
+from uva_experiments.driver.figure_eight import FigureEight
 from uva_experiments.driver.tracking.drivers import Follower
-from uva_experiments.driver.tracking.figure_eight import FigureEight
-
-Array = NDArray[np.float64]
 
 RATE_HZ = 200.0
+FIGURE = FigureEight(center=(0.38, 0.0, 0.17), quaternion=tuple(map(float, TOOL_QUATERNION)))
 CHUNK_HZ = 5.0
 LATENCY_S = 0.1
 """From an observation to the arrival of the chunk made from it; measured in the running stack (docs/results.md)."""
@@ -124,14 +123,9 @@ def score(recording: Recording, figure: FigureEight) -> Score:
 
 
 def _put_at_start(world: World, figure: FigureEight) -> None:
-    world.reset(seed=0)
-    positions, quaternions, widths = figure.at(np.zeros(1))
-    joints, reached = world.kinematics.inverse(positions[0], quaternions[0], HOME_GUESS_RAD)
-    if not reached:
-        raise ValueError(f"the middle of the figure, {positions[0]}, is out of reach")
-    world.data.qpos[:6] = joints
-    world.data.qvel[:] = 0.0
-    world.set_joint_targets(joints, float(widths[0]))
+    positions, _, widths = figure.at(np.zeros(1))
+    world.reset(0, lambda _world, _rng: positions[0])  # no task: an empty table
+    world.set_joint_targets(world.arm_reading().position, float(widths[0]))
     world.step(_SETTLE_STEPS)
 
 
