@@ -185,6 +185,7 @@ def test_silent_camera_is_named_and_killing_the_driver_leaves_nothing_behind(sta
     stack.wait(lambda: stack.process.poll() is not None, 20.0)
     assert stack.process.returncode == 1
     assert "arx_x5_driver was killed by SIGKILL" in stack.log.read_text()
+    assert "/arx_x5_driver drives loopback X5_umi, dry_run: False" in stack.log.read_text()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
 

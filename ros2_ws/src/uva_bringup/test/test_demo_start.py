@@ -37,3 +37,23 @@ def test_help_teaches(capsys):
     shown = capsys.readouterr().out
     for word in ("--seeds", "20004", "camera.mp4", "exit code", "examples:"):
         assert word in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--limit-s", "nan"], ["--limit-s", "0"], ["--limit-s", "1e9"], ["--seeds", "7", "-1"], ["--seeds", f"{2**63}"]],
+)
+def test_numbers_out_of_range_end_in_one_clear_line(capsys, tmp_path, arguments):
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--out", str(tmp_path / "out")])
+    reason = capsys.readouterr().err.splitlines()[-1]
+    assert arguments[0] in reason
+    assert arguments[-1] in reason
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_model_is_told_before_an_earlier_result_is_removed(capsys, tmp_path):
+    (tmp_path / "summary.json").touch()
+    assert main(["--model", "nowhere.safetensors", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "[uva_bringup] demo failed: model:=nowhere.safetensors: no such file\n"
+    assert (tmp_path / "summary.json").exists()

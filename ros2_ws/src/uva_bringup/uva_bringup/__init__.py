@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stack described once, and what starts it: ros2 launch, uva_bringup.run and uva_bringup.demo."""
+"""One description of the stack, and the programs that start it. Launch files and experiments may import it."""

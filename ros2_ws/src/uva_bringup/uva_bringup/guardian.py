@@ -2,8 +2,8 @@
 """Ends process groups that have outlived the process which started them.
 
 A small process of its own, run as a script: it reads process group ids, one a line, from standard
-input. End of input means that the other end is gone, however it went (also by SIGKILL): what is left
-of the groups is then asked to end, so that an arm comes to a proper stop, and killed after a while.
+input. The end of input means that the other process has ended, in whatever way (also by SIGKILL). The
+groups that still exist then get SIGTERM, so that an arm is brought to a stop, and SIGKILL after 5 s.
 """
 
 from __future__ import annotations

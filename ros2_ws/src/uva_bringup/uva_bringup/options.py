@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user can choose when starting the stack, and how `name:=value` strings become it."""
+"""The options of the stack, and how they are read from `name:=value` strings."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ ARM_MODELS = ("X5_umi", "X5", "L5")
 GUARDS = ("off", "slow", "hold")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 CAMERA_TOPIC = "camera/image_raw"
+LARGEST_SEED = 2**63 - 1  # of a ROS parameter
 _NAMESPACE = re.compile(r"(/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*)?/?", re.ASCII)
 
 
@@ -40,8 +41,8 @@ class StackOptions:
     camera_topic: str = _option(CAMERA_TOPIC, "Image topic that the policy sees, with camera_info beside it.")
     arm_model: str = _option("X5_umi", "Which arm the driver talks to.", ARM_MODELS)
     can_interface: str = _option("can0", "CAN interface of the real arm (robot:=x5).")
-    dry_run: bool = _option(False, "The driver computes and publishes everything, and sends no command (robot:=x5).")
-    guard: str = _option("off", "What the driver does where seen frames diverge from predicted ones.", GUARDS)
+    dry_run: bool = _option(False, "The driver computes and publishes everything, but sends no command (robot:=x5).")
+    guard: str = _option("off", "What the driver does where observed frames diverge from predicted ones.", GUARDS)
     namespace: str = _option("", "ROS namespace of all nodes.")
     seed: int = _option(0, "Seed of the simulated world's first scene (robot:=sim).")
     autostart: bool = _option(True, "Nodes configure and activate themselves.")
@@ -50,7 +51,7 @@ class StackOptions:
     log_level: str = _option("info", "Log level of all nodes.", LOG_LEVELS)
 
     def __post_init__(self) -> None:
-        """Check every choice, so that a wrong one is reported before any process starts."""
+        """Check every choice, so that a wrong one is reported before any process starts. Raises OptionError."""
         for option in fields(self):
             choices = option.metadata["choices"]
             value = getattr(self, option.name)
@@ -62,8 +63,8 @@ class StackOptions:
             raise OptionError("robot:=x5 needs model:=FILE: the shipped weights have only ever moved a simulated arm")
         if self.dry_run and self.robot == "sim":
             raise OptionError("dry_run:=true is for robot:=x5: the simulated arm is there to move")
-        if self.seed < 0:
-            raise OptionError(f"seed:={self.seed} is negative")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise OptionError(f"seed:={self.seed} is not from 0 to {LARGEST_SEED}")
         if not _NAMESPACE.fullmatch(self.namespace):
             raise OptionError(f"namespace:={self.namespace} is not of the form left or /cell1/left")
         if self.model:

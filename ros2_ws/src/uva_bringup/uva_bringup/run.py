@@ -27,8 +27,8 @@ options of the stack (name:=default):
 
 Every line of output has the node's name in front. Ctrl-C ends all nodes: they get SIGINT,
 after {SIGINT_GRACE_S:.0f} s SIGTERM, after {SIGTERM_GRACE_S:.0f} s more SIGKILL; a second Ctrl-C does not wait.
-When one node dies, all end, and the exit code is 1; after the policy's death the driver runs on
-until its hold can be seen in /x5/status.
+When one node dies, all end, and the exit code is 1; after the policy's end the driver runs on
+until /x5/status shows its hold.
 
 examples:
   python -m uva_bringup.run robot:=sim
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OptionError, ExecutableNotFoundError) as error:
         say(str(error))
         return 2
-    _let_go_of_closed_output()
+    _drop_closed_output()
     return code
 
 
@@ -103,13 +103,13 @@ def run(commands: Sequence[Command]) -> int:
 
 
 def say(message: str) -> None:
-    """Print a line of this program itself, as opposed to one of a node."""
-    with suppress(OSError):  # that nobody reads must not end what runs
+    """Print a line of this program itself, not of a node."""
+    with suppress(OSError):  # closed output must not end the stack
         print(f"[uva_bringup] {message}", file=sys.stderr, flush=True)
 
 
-def _let_go_of_closed_output() -> None:
-    """Keep the interpreter from complaining, at its end, of output that nobody reads any more."""
+def _drop_closed_output() -> None:
+    """Prevent an error message of the interpreter at exit where the reader of the output has gone."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -19,13 +19,13 @@ DRIVER = "arx_x5_driver"
 SIM_CAMERA = "sim_camera"
 POLICY = "uva_policy_node"
 SHIPPED_MODEL = "uva_tiny.safetensors"
-# What rviz/uva.rviz shows beside the camera; absolute there, so that they follow the namespace here.
+# What rviz/uva.rviz shows beside the camera. Its names are absolute; they are remapped into the namespace.
 RVIZ_TOPICS = ("uva/predicted_image", "uva/predicted_strip", "x5/eef_pose")
 
 ParameterValue = bool | int | float | str
 
-# The driver comes to a hold within 0.3 s after the last step of the newest chunk, and chunks reach
-# 1.6 s ahead: the driver outlives the policy by that and some, so that its hold is seen in x5/status.
+# Chunks reach 1.6 s ahead, and the driver holds within 0.3 s after the last step. It runs for longer than both after
+# the policy's end, so that x5/status shows its hold.
 POLICY_LINGER_S = 2.5
 
 

@@ -21,7 +21,7 @@ from typing import IO
 from uva_bringup import guardian
 from uva_bringup.command import NODE_ENVIRONMENT
 
-# After SIGINT a node has time to bring an arm to a stop and close its files; then it is pressed harder.
+# A node that got SIGINT has this time to bring an arm to a stop and to close its files, before SIGTERM and SIGKILL.
 SIGINT_GRACE_S = 5.0
 SIGTERM_GRACE_S = 3.0
 SIGKILL_GRACE_S = 2.0
@@ -35,7 +35,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 @dataclass(frozen=True)
 class Command:
-    """One process to run: what it is called, its command line, what its death means (see NodeSpec)."""
+    """One process to run. NodeSpec describes `label` and `linger_s`."""
 
     label: str
     argv: Sequence[str]
@@ -44,7 +44,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Death:
-    """A process that ended without having been asked to."""
+    """The end of a process that nobody asked to end. Times are of the monotonic clock."""
 
     label: str
     returncode: int
@@ -58,7 +58,7 @@ class Death:
         return self.stop_at_s > self.time_s
 
     def __str__(self) -> str:
-        """Say who died and how, as the middle of a sentence."""
+        """Return which process ended and how, as a clause of a sentence."""
         return f"{self.label} {describe_exit(self.returncode)}"
 
 
@@ -73,7 +73,7 @@ def describe_exit(returncode: int) -> str:
 
 
 class Supervisor:
-    """Starts processes in groups of their own, hands on their output, and ends them all.
+    """Starts processes in groups of their own, forwards their output, and ends them all.
 
     Nothing outlives the supervisor: `stop` escalates to SIGKILL, and if this process itself is killed,
     the kernel (on Linux) and a guardian process tell the others to end.
@@ -144,7 +144,7 @@ class Supervisor:
         return {label: process.pid for label, process in self._processes.items()}
 
     def deaths(self) -> list[Death]:
-        """Return the processes that ended without having been asked to, in the order seen."""
+        """Return the ends that nobody asked for, in the order in which they were seen."""
         for command in self._commands:
             process = self._processes.get(command.label)
             if self._stopping or process is None or command.label in self._deaths:
@@ -155,12 +155,12 @@ class Supervisor:
         return list(self._deaths.values())
 
     def due_death(self) -> Death | None:
-        """Return the death for which all must end now; a lingering one counts once its time is over."""
+        """Return the death after which all must end now, once its `stop_at_s` has passed; None if there is none."""
         due = [death for death in self.deaths() if time.monotonic() >= death.stop_at_s]
         return min(due, key=lambda death: death.time_s, default=None)
 
     def stop(self, hurry: Callable[[], bool] = lambda: False) -> list[str]:
-        """Ask all processes to end, wait, then press harder: SIGINT, SIGTERM, SIGKILL.
+        """Send all processes SIGINT and wait, then SIGTERM and wait, then SIGKILL.
 
         Args:
             hurry: Polled while waiting; true skips to the next signal.
@@ -199,12 +199,12 @@ class Supervisor:
 
     def _describe_death(self, command: Command, returncode: int) -> Death:
         now_s = time.monotonic()
-        self._output.join(POLL_S)  # its last words may still be in the pipe
+        self._output.join(POLL_S)  # its last lines may still be in the pipe
         last_lines = tuple(self._lines[command.label])
         return Death(command.label, returncode, now_s, now_s + command.linger_s, last_lines)
 
     def _read_output(self) -> None:
-        """Hand on complete lines of all processes until all have closed their output."""
+        """Forward complete lines of all processes until all have closed their output."""
         rests: dict[str, bytes] = {}
         with selectors.DefaultSelector() as selector:
             for label, process in self._processes.items():
@@ -220,14 +220,14 @@ class Supervisor:
                     for line in lines:
                         text = line.decode(errors="replace").rstrip("\r")
                         self._lines[label].append(text)
-                        self._hand_on(label, text)
+                        self._forward(label, text)
 
-    def _hand_on(self, label: str, text: str) -> None:
+    def _forward(self, label: str, text: str) -> None:
         if self._on_line is None:
             return
         try:
             self._on_line(label, text)
-        except Exception as error:  # whatever it is: processes whose output nobody takes would block
+        except Exception as error:  # of any kind: the processes would block if nobody read their output
             self._on_line = None
             _logger.error("the output of the processes is lost from here on: %s", error)
 
@@ -244,7 +244,7 @@ def _prepare_child(parent_pid: int) -> Callable[[], None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in shells' background jobs
         if _libc is not None:
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent_pid:  # died before it could be told
+            if os.getppid() != parent_pid:  # the parent has ended before the call above
                 os._exit(1)
 
     return prepare

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,12 +17,13 @@ from uva_bringup.command import ExecutableNotFoundError
 from uva_bringup.demo.domain import NoFreeDomainError, isolated_environment
 from uva_bringup.demo.errors import DemoError
 from uva_bringup.demo.session import run_demo
-from uva_bringup.options import GUARDS, OptionError, StackOptions
+from uva_bringup.options import GUARDS, LARGEST_SEED, OptionError, StackOptions
 from uva_bringup.run import commands_of, say
 from uva_bringup.stack import checkpoint_path, share_directory
 
 DEFAULT_SEEDS = (20000, 20001, 20002, 20003, 20004)
 DEFAULT_LIMIT_S = 20.0
+LONGEST_LIMIT_S = 3600.0
 OUTPUTS = ("camera.mp4", "prediction.png", "summary.json", "bag", "log")
 
 EPILOG = """\
@@ -31,15 +33,15 @@ seen it, enables the arm and watches /sim/world_state until a block is in a squa
 
 written to the output folder:
   camera.mp4       what the camera saw
-  prediction.png   what the model foresaw at a moment in which a block moved, and what then happened
+  prediction.png   what the model predicts at a moment in which a block moves, and what happened then
   bag/             rosbag2 (mcap) of all topics: ros2 bag play, Foxglove, rosbags
   summary.json     the numbers of the table
   log/             what the nodes said
 
-Five episodes of 20 s take less than 3 minutes on a machine that does nothing else. A busy one is given up to
-120 s to start; what answers not at all, or falls silent, ends the demo earlier.
+Five episodes of 20 s take less than 3 minutes on an idle machine. A busy one has up to 120 s to start; a node
+that does not answer, or a topic that falls silent, ends the demo earlier.
 
-The exit code is 0 when the stack ran healthy to the end, however many episodes were solved; 1 otherwise, with
+The exit code is 0 when the stack worked until the end, however many episodes were solved; otherwise it is 1, with
 the reason in one line.
 
 examples:
@@ -57,10 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=DEFAULT_SEEDS, help="scenes, one an episode (default: %(default)s)"
+        "--seeds", type=_seed, nargs="+", default=DEFAULT_SEEDS, help="scenes, one an episode (default: %(default)s)"
     )
     parser.add_argument(
-        "--limit-s", type=float, default=DEFAULT_LIMIT_S, help="time for an episode in seconds (default: %(default)s)"
+        "--limit-s",
+        type=_duration_s,
+        default=DEFAULT_LIMIT_S,
+        help="time for an episode in seconds (default: %(default)s)",
     )
     parser.add_argument("--model", default="", help="checkpoint file (default: the shipped one)")
     parser.add_argument(
@@ -90,6 +95,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("demo interrupted")
         return 130
     return 0
+
+
+def _seed(text: str) -> int:
+    if text.isascii() and text.isdecimal() and int(text) <= LARGEST_SEED:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to {LARGEST_SEED}")
+
+
+def _duration_s(text: str) -> float:
+    with suppress(ValueError):
+        if 0.0 < float(text) <= LONGEST_LIMIT_S:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is not a number above 0, up to {LONGEST_LIMIT_S:.0f}")
 
 
 def prepare_output(folder: Path) -> None:

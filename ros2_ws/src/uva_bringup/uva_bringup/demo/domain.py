@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A ROS domain that nobody else on this machine uses: the demo must never enable another arm."""
+"""Find a ROS domain that nobody else on this machine uses: the demo must never enable another arm."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the demo knows of the running stack, and how it talks to it."""
+"""The demo's node: it listens to the running stack, records it and calls its services."""
 
 from __future__ import annotations
 
@@ -160,5 +160,5 @@ class Monitor:
 
 
 def last_words(death: Death) -> str:
-    """Return what a process said at last, as the end of a sentence."""
+    """Return the last line that a process printed, as the end of a sentence."""
     return f" after saying: {death.last_lines[-1]}" if death.last_lines else ""
