@@ -35,7 +35,7 @@ def test_a_wrong_model_ends_in_one_line_and_costs_no_results(tmp_path, capsys):
     summary = tmp_path / "summary.json"
     summary.write_text("{}")
     assert main(["--model", str(tmp_path / "nope.safetensors"), "--out", str(tmp_path)]) == 1
-    assert "nope.safetensors: no such file" in capsys.readouterr().out
+    assert "nope.safetensors: no such file" in capsys.readouterr().err
     assert summary.exists()
 
 
