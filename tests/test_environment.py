@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs in the shell of scripts/env.sh leaves nothing outside the clone."""
+"""What scripts/setup.sh installs, and what runs in the shell of scripts/env.sh: it leaves nothing outside the clone."""
 
 import os
 import subprocess
@@ -42,3 +42,29 @@ def test_the_home_directory_stays_empty(tmp_path):
     )
     assert list(home.rglob("*")) == []
     assert set(logs.glob("*")) > before
+
+
+CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
+
+
+@pytest.mark.parametrize(
+    ("nvidia_smi", "chosen", "index"),
+    [
+        ("echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'", None, ""),
+        ("echo 'NVIDIA-SMI has failed because it could not communicate with the driver'; exit 9", None, CPU_BUILDS),
+        ("echo 'No devices found'", None, CPU_BUILDS),
+        ("exit 127", None, CPU_BUILDS),
+        ("echo 'GPU 0: NVIDIA H100'", CPU_BUILDS, CPU_BUILDS),
+        ("exit 127", "", ""),
+    ],
+)
+def test_torch_is_the_cuda_build_where_a_driver_answers_unless_chosen(tmp_path, nvidia_smi, chosen, index):
+    command = tmp_path / "nvidia-smi"
+    command.write_text(f"#!/bin/sh\n{nvidia_smi}\n")
+    command.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    if chosen is not None:
+        environment["UVA_TORCH_INDEX"] = chosen
+    script = ["bash", "-c", f"source {ROOT}/scripts/setup.sh && torch_index"]
+    told = subprocess.run(script, env=environment, check=True, capture_output=True, text=True)
+    assert told.stdout.strip() == index

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import signal
 import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -140,10 +141,15 @@ class Launched:
 
 
 @pytest.fixture
-def launched(tmp_path, monkeypatch):
-    """Return a function that launches a file, with the real driver and a policy that only waits."""
+def waiting_policy(tmp_path, monkeypatch):
+    """Install a policy that only waits in front of the real one."""
     install(tmp_path, "uva_policy_node", "policy", f"#!{sys.executable}\n{POLICY}")
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"{tmp_path}:{os.environ['AMENT_PREFIX_PATH']}")
+
+
+@pytest.fixture
+def launched(tmp_path, monkeypatch):
+    """Return a function that launches a file."""
     monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain_id()))
     started: list[Launched] = []
 
@@ -157,6 +163,7 @@ def launched(tmp_path, monkeypatch):
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("waiting_policy")
 def test_options_reach_the_driver_under_a_pushed_namespace(launched, tmp_path, eventually):
     file = tmp_path / "pushed.launch.py"
     file.write_text(PUSHED)
@@ -166,6 +173,7 @@ def test_options_reach_the_driver_under_a_pushed_namespace(launched, tmp_path, e
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("waiting_policy")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_nodes_end_with_launch_and_leave_nothing_behind(launched, tmp_path, eventually, number):
     stack = launched(FILE, "robot:=loopback")
@@ -178,3 +186,14 @@ def test_nodes_end_with_launch_and_leave_nothing_behind(launched, tmp_path, even
     assert not alive
     stack.process.wait(20)
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("robot", ["sim", "loopback"])
+def test_early_interrupt_is_no_error(launched, eventually, robot):
+    stack = launched(FILE, f"robot:={robot}")
+    assert eventually(lambda: stack.output.count("process started with pid") == 2), stack.output
+    time.sleep(0.5)  # the nodes import torch, MuJoCo or the SDK
+    stack.end()
+    assert "Traceback" not in stack.output
+    assert stack.output.count("process has finished cleanly") == 2

@@ -3,6 +3,7 @@
 
 from itertools import product
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import rclpy
@@ -140,3 +141,10 @@ def test_options_reach_the_driver_in_any_namespace_and_win_over_every_file(tmp_p
             node.destroy_node()
     finally:
         rclpy.shutdown(context=context)
+
+
+def test_all_that_is_started_is_a_dependency():
+    manifest = ElementTree.parse(SHARE / "package.xml")
+    depended_on = {element.text for element in manifest.iter("exec_depend")}
+    started = {spec.package for robot in ("sim", "loopback") for spec in described(robot=robot, rviz=True).values()}
+    assert started | {"launch", "launch_ros", "ros2launch"} <= depended_on
