@@ -83,7 +83,7 @@ class DriverParameters(RuleParameters):
     max_chunk_age_s: float = param(1.0, "Oldest observation that a chunk may rest on [s].", low=0.01, high=10.0)
     max_chunk_future_s: float = param(0.1, "How far in the future a chunk's stamp may lie [s].", low=0.0, high=1.0)
     max_chunk_horizon_s: float = param(5.0, "How far ahead a chunk may reach [s].", low=0.1, high=60.0)
-    max_step_m: float = param(0.1, "Longest way between consecutive steps of a chunk [m].", low=0.001, high=1.0)
+    max_step_m: float = param(0.1, "Longest distance between consecutive steps of a chunk [m].", low=0.001, high=1.0)
     max_step_rad: float = param(0.6, "Largest turn between consecutive steps of a chunk [rad].", low=0.001, high=3.2)
     max_start_m: float = param(
         0.1, "Longest distance from the arm to where a chunk begins for it [m].", low=0.001, high=2.0

@@ -11,15 +11,16 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from arx_x5_driver import main
+from arx_x5_driver import main, node
+from arx_x5_driver.control import rate
 
 
 @pytest.mark.parametrize("priority", [20, 0])
 def test_the_process_gives_way_to_others_only_if_the_loop_does(monkeypatch: pytest.MonkeyPatch, priority: int) -> None:
     """A thread of the middleware that is pushed aside would hold up the loop as well."""
     raised: list[tuple[int, int]] = []
-    monkeypatch.setattr(main, "ArxX5Driver", lambda: SimpleNamespace(realtime_priority=priority))
-    monkeypatch.setattr(main, "make_realtime", lambda *arguments: raised.append(arguments))
+    monkeypatch.setattr(node, "ArxX5Driver", lambda: SimpleNamespace(realtime_priority=priority))
+    monkeypatch.setattr(rate, "make_realtime", lambda *arguments: raised.append(arguments))
     release = threading.Event()
     thread = threading.Thread(target=release.wait)
     thread.start()

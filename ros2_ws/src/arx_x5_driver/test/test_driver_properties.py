@@ -197,9 +197,9 @@ chunks = st.tuples(st.sampled_from(sorted(CHUNKS)), seeds)
 events = st.tuples(st.sampled_from(sorted(EVENTS)), seeds)
 
 
-def live(witness: Any, story: list[tuple[str, int]], longest_s: float, steady: bool) -> None:
-    """Let a story happen: each event, then some time."""
-    for what, seed in story:
+def live(witness: Any, events: list[tuple[str, int]], longest_s: float, steady: bool) -> None:
+    """Let events happen: each, then some time."""
+    for what, seed in events:
         random = np.random.default_rng(seed)
         if what in CHUNKS:
             witness.offer(CHUNKS[what](witness, random))
@@ -215,8 +215,8 @@ STORIES, REAL_STORIES = 5, 2  # times the profile's number of examples
 
 @settings(max_examples=STORIES * settings().max_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(chunks | chunks | events, max_size=5), st.booleans(), seeds | st.just(0))
-def test_no_command_breaks_a_limit(make_witness: Any, story: list[tuple[str, int]], steady: bool, drawn: int) -> None:
-    live(make_witness(**parameters(drawn)), story, 0.15, steady)
+def test_no_command_breaks_a_limit(make_witness: Any, events: list[tuple[str, int]], steady: bool, drawn: int) -> None:
+    live(make_witness(**parameters(drawn)), events, 0.15, steady)
 
 
 @settings(
@@ -224,9 +224,9 @@ def test_no_command_breaks_a_limit(make_witness: Any, story: list[tuple[str, int
 )
 @given(st.lists(chunks | chunks | events, min_size=1, max_size=4), st.booleans(), seeds | st.just(0))
 def test_no_command_breaks_a_limit_with_the_real_kinematics(
-    make_witness: Any, sdk_kinematics: Any, story: list[tuple[str, int]], steady: bool, drawn: int
+    make_witness: Any, sdk_kinematics: Any, events: list[tuple[str, int]], steady: bool, drawn: int
 ) -> None:
-    live(make_witness(sdk_kinematics, LOW_START, **parameters(drawn)), story, 0.2, steady)
+    live(make_witness(sdk_kinematics, LOW_START, **parameters(drawn)), events, 0.2, steady)
 
 
 def test_there_are_twenty_thousand_stories_in_ci() -> None:

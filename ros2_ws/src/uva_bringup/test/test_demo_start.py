@@ -31,6 +31,14 @@ def test_output_folder_loses_what_a_demo_wrote_and_keeps_the_rest(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "notes.txt"]
 
 
+def test_a_wrong_model_ends_in_one_line_and_costs_no_results(tmp_path, capsys):
+    summary = tmp_path / "summary.json"
+    summary.write_text("{}")
+    assert main(["--model", str(tmp_path / "nope.safetensors"), "--out", str(tmp_path)]) == 1
+    assert "nope.safetensors: no such file" in capsys.readouterr().err
+    assert summary.exists()
+
+
 def test_help_teaches(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])

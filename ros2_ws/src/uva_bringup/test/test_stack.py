@@ -67,7 +67,7 @@ def test_robots_differ_in_what_drives_the_arm(model):
 def test_options_that_were_not_given_leave_a_parameter_file_alone(model):
     quiet = described(robot="x5", model=str(model))["arx_x5_driver"].parameters["arx_x5_driver"]
     assert not {"dry_run", "guard"} & quiet.keys()
-    asked = described(robot="x5", model=str(model), dry_run="true", guard="hold")["arx_x5_driver"]
+    asked = described(robot="x5", model=str(model), dry_run=True, guard="hold")["arx_x5_driver"]
     assert asked.parameters["arx_x5_driver"]["dry_run"] is True
     assert asked.parameters["arx_x5_driver"]["guard"] == "hold"
 

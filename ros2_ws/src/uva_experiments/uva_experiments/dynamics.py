@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from arx_x5_driver.array import Array
 from arx_x5_sim.collection.collect import env_and_camera
 from arx_x5_sim.collection.episodes import Episode, Kind, record
 from arx_x5_sim.collection.options import parse_seeds
@@ -39,8 +40,6 @@ from uva_experiments.report import write_results
 STRIDE_STEPS = 8  # between two windows of an episode
 MOVED_M = 0.02  # blocks that move less tell little about a prediction
 IMAGE_SIZE_PX = 128
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,6 @@ def test_rgb_and_bgr_are_read_without_a_bridge_and_without_the_padding_of_rows(s
     [
         ({"size": 23}, "has 23 bytes, expected 24: it was truncated"),
         ({"size": 0}, "has 0 bytes, expected 24"),
-        ({"is_bigendian": 1}, "is_bigendian=1, expected 0"),
         ({"width": 0}, "0 pixels"),
         ({"height": 0, "size": 0}, "0 pixels"),
         ({"step": 3}, "a step of 3 bytes, expected at least"),
@@ -143,3 +142,9 @@ def test_text_from_outside_is_escaped_and_cut():
     assert shown("base_link") == "'base_link'"
     assert shown("a\n\x1b[31mall is well") == r"'a\n\x1b[31mall is well'"
     assert len(shown(2_000_000 * "x")) < 80
+
+
+def test_byte_order_matters_only_where_a_value_has_more_than_one_byte():
+    assert rgb_image(an_image(is_bigendian=1), None).shape == (2, 4, 3)
+    with pytest.raises(MessageError, match="is_bigendian=1, expected 0: little-endian"):
+        rgb_image(an_image("mono16", is_bigendian=1), None)

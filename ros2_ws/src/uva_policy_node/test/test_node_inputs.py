@@ -84,7 +84,7 @@ def test_chunks_go_on_after_a_step_of_time(make_rig, step_s):
     ("claim", "text"),
     [
         ({"data": bytes(100)}, "has 100 bytes, expected 3072: it was truncated"),
-        ({"is_bigendian": 1}, "is_bigendian=1, expected 0"),
+        ({"is_bigendian": 1, "encoding": "mono16"}, "is_bigendian=1, expected 0"),
         ({"width": 0, "height": 0}, "0 pixels"),
         ({"width": 2**32 - 1, "step": 2**32 - 1}, "pixels, expected 1 to"),
         ({"encoding": "mono16", "data": bytes(100)}, "has 100 bytes, expected 3072: it was truncated"),

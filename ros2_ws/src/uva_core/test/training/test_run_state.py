@@ -68,6 +68,22 @@ def test_a_damaged_state_is_refused_in_one_line(tmp_path, run):
             run(tmp_path / "run", resume=True)
 
 
+def test_a_truncated_file_of_the_state_is_refused_in_one_line(tmp_path, run):
+    run(tmp_path / "run", stop_at=1)
+    average = tmp_path / "run" / "state" / "ema.pt"
+    average.write_bytes(average.read_bytes()[:100])
+    with pytest.raises(ValueError, match="state is damaged .*: start anew"):
+        run(tmp_path / "run", resume=True)
+
+
+def test_a_run_that_was_killed_between_the_two_renamings_goes_on_from_the_old_state(tmp_path, run):
+    run(tmp_path / "run", stop_at=1)
+    state = tmp_path / "run" / "state"
+    state.rename(state.with_name("state.old"))
+    steps, _ = run(tmp_path / "run", resume=True, stop_at=2)
+    assert steps == 1
+
+
 def test_the_identity_is_that_of_seed_recipe_and_data_but_not_of_the_length(make_data):
     policy, data = make_data(RECIPE)
     identity = run_identity(policy, data, RECIPE, seed=0)

@@ -54,7 +54,7 @@ def encode_frames(policy: UvaPolicy, frames: NDArray[np.uint8], chunk: int = 256
 def _digest(pictures: Any) -> str:
     """Return a hash of every hundredth picture: data rendered anew with the same poses has others."""
     digest = hashlib.sha256()
-    for index in range(0, len(pictures), 100):
+    for index in range(0, pictures.shape[0], 100):
         digest.update(np.asarray(pictures[index]).tobytes())
     return digest.hexdigest()
 

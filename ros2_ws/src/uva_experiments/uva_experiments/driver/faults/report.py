@@ -15,11 +15,6 @@ HEADER = (
 )
 
 
-def table(findings: Sequence[Finding]) -> str:
-    """Format a table in Markdown."""
-    return "\n".join([HEADER, "|---|---|---|---|---|---|---|---|", *map(row, findings)])
-
-
 def row(finding: Finding) -> str:
     """Format a line of the table."""
     scenario, reaction, use = finding.scenario, finding.reaction, finding.use
