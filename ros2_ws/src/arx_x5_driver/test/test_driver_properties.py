@@ -148,7 +148,7 @@ def limits(random: Random) -> dict[str, Any]:
         corner = random.uniform([0.0, -0.6, -0.1], [0.2, -0.1, 0.1])
         drawn = {
             "rate_hz": rate_hz,
-            "tracking_bandwidth_rad_s": log_uniform(random, 2.0, min(100.0, 0.5 * rate_hz)),
+            "tracking_bandwidth_rad_s": log_uniform(random, 2.0, min(100.0, 0.3 * rate_hz)),
             "velocity_fraction": log_uniform(random, 0.05, 1.0),
             "joint_acceleration_rad_s2": log_uniform(random, 1.0, 100.0),
             "joint_jerk_rad_s3": log_uniform(random, 100.0, 10000.0),

@@ -24,9 +24,10 @@ _ROUNDING = 1e-9  # a request this little over a limit is floating point, not a 
 _TOWARDS_BRAKING = (1.0, 0.75, 0.5, 0.25)  # shares of the wanted step that are tried, the rest being the brake
 _THIRD = 1.0 / 3.0
 
-HIGHEST_BANDWIDTH = 0.5
+HIGHEST_BANDWIDTH = 0.3
 """The highest bandwidth of the filter [rad per period] with which joints come to rest at a resting target, whatever
-their limits. Above 0.87 the filter itself is unstable; in between, limits and missed periods can make joints swing."""
+their limits. Above 0.87 the filter itself is unstable; in between, limits and missed periods can make joints swing
+(seen from 0.4 on; at 0.3, none of 668 random configurations did)."""
 
 POSITION = "position"
 VELOCITY = "velocity"
