@@ -97,7 +97,7 @@ def config_of(parameters: dict[str, float]) -> ControllerConfig:
     raise AssertionError
 
 
-@settings(max_examples=settings().max_examples // 10, deadline=None)
+@settings(max_examples=settings().max_examples // 4, deadline=None)
 @example({"rate_hz": 200.0, "tracking_bandwidth_rad_s": 60.0}, 1, False)
 @example({"rate_hz": 34.0, "tracking_bandwidth_rad_s": 10.2}, 1, True)
 @example(

@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from uva_core import presets
@@ -78,7 +78,6 @@ def leaves(tree, path=()):
         yield from leaves(value, (*path, key))
 
 
-@settings(max_examples=settings().max_examples // 5, deadline=None)
 @given(data=st.data())
 def test_a_changed_configuration_is_refused_in_one_line_or_read(data, official_config, official_network):
     tree = official_config("task.dataset.abs_action=true training.deepspeed_config=null")
