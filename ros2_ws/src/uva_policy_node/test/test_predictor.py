@@ -36,10 +36,10 @@ def filled(policy, seconds):
     ("mode", "chunks", "frames", "stages"),
     [
         ("policy", 1, 0, {"tokenizer", "transformer", "action_head"}),
-        ("video", 0, 4, {"video"}),
-        ("forward_dynamics", 0, 4, {"tokenizer", "transformer", "action_head", "video"}),
+        ("video", 0, 4, {"tokenizer", "video", "decoder"}),
+        ("forward_dynamics", 0, 4, {"tokenizer", "transformer", "action_head", "video", "decoder"}),
         ("inverse_dynamics", 1, 0, {"tokenizer", "transformer", "action_head"}),
-        ("policy_planner", 2, 4, {"tokenizer", "video", "action_head"}),
+        ("policy_planner", 2, 4, {"tokenizer", "video", "action_head", "decoder"}),
     ],
 )
 def test_each_mode_returns_what_it_decodes(predictor, mode, chunks, frames, stages):

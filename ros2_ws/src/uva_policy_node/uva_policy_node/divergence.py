@@ -37,7 +37,7 @@ class ExpectedFrame:
 
 
 class Expectations:
-    """Remembers predicted frames until their time has come.
+    """Remember predicted frames until their time has come.
 
     Predictions overlap, because the next one is made before the last frame of one is due. Of the frames whose time
     has come only the latest of the newest prediction counts: it belongs to the chunk that runs.

@@ -10,14 +10,15 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-from uva_node_utils.diagnostics import LatencyWindow, Report
+from uva_node_utils.diagnostics import Report
+from uva_node_utils.latency import LatencyWindow
 from uva_policy_node.parameters import PolicyParameters
 
-STAGES = ("observation", "tokenizer", "transformer", "video", "action_head", "inference")
+STAGES = ("observation", "tokenizer", "transformer", "video", "action_head", "decoder", "inference")
 
 
 class Health:
-    """Collects what inputs and inference report. May be used from several threads."""
+    """Collect what inputs and inference report. May be used from several threads."""
 
     def __init__(self, logger: RcutilsLogger, settings: PolicyParameters) -> None:
         """Begin without any statistics."""

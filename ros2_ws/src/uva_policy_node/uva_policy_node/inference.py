@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the model in a thread of its own, from the observation buffer to the publishers."""
+"""Run the model in a thread of its own, from the observation buffer to the publishers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from uva_policy_node.worker import Worker
 
 
 class Inference:
-    """Owns the task, the observation buffer and the thread that runs the model.
+    """Own the task, the observation buffer and the thread that runs the model.
 
     Data flows one way: `observe` fills the buffer in the executor's thread; the worker's thread takes what the task
     needs from the buffer, runs the model, and publishes the result. It always works on the newest observation.
@@ -71,7 +71,7 @@ class Inference:
             self._worker.stop()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end of the thread after `stop`. Returns whether it has ended in time."""
+        """Wait for the end of the thread after `stop`. Return whether it has ended in time."""
         return self._worker is None or self._worker.join(timeout_s)
 
     def switch(self, task: Task) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Subscribes to camera and arm, matches their stamps, and hands observations to the inference."""
+"""Subscribe to camera and arm, match their stamps, and hand observations to the inference."""
 
 from __future__ import annotations
 

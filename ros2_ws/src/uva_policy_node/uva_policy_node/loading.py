@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads the model, and refuses one that the node or a mask mode cannot use. No ROS in here."""
+"""Load the model, and refuse one that the node or a mask mode cannot use. No ROS in here."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ ACTIVATE_WAIT_S, EXIT_WAIT_S = 0.5, 5.0
 
 
 class UvaPolicyNode(AutostartLifecycleNode):
-    """Runs a UVA model at a steady rate in one of its mask modes, which may change at any time."""
+    """Run a UVA model at a steady rate in one of its mask modes, which may change at any time."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Declare the parameters; everything else waits for on_configure."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publishes what the model predicts: which topic gets what in which mask mode."""
+"""Publish what the model predicts: which topic gets what in which mask mode."""
 
 from __future__ import annotations
 

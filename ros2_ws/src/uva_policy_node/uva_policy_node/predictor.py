@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,7 +35,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class ModelInputs:
+class PredictionInputs:
     """What one inference gets.
 
     Attributes:
@@ -89,7 +88,7 @@ class Predictor:
             raise ValueError("this checkpoint follows no instructions: it was trained without language")
         return self.policy.instructions.latent(instruction)
 
-    def inputs(self, task: Task, buffer: ObservationBuffer, query: ActionSequence | None = None) -> ModelInputs:
+    def inputs(self, task: Task, buffer: ObservationBuffer, query: ActionSequence | None = None) -> PredictionInputs:
         """Take what the task needs from the history.
 
         Raises:
@@ -111,7 +110,7 @@ class Predictor:
             raise ObservationNotReadyError(
                 "this checkpoint predicts no actions of its own: publish some on uva/query_chunk"
             )
-        return ModelInputs(replace(observation, text=task.text), future, query)
+        return PredictionInputs(replace(observation, text=task.text), future, query)
 
     def warm_up(self, mode: MaskMode) -> None:
         """Run the model once in this mode, unless this was done before: the first run is slow."""
@@ -120,10 +119,10 @@ class Predictor:
         blank = self.policy.blank_observation()
         steps = self.policy.config.model.action_steps
         still = ActionSequence.from_poses(np.tile(np.eye(4), (steps, 1, 1)), np.zeros(steps))
-        self.predict(mode, ModelInputs(blank, torch.zeros_like(blank.frames), still), seed=0)
+        self.predict(mode, PredictionInputs(blank, torch.zeros_like(blank.frames), still), seed=0)
         self._warm.add(mode)
 
-    def predict(self, mode: MaskMode, inputs: ModelInputs, seed: int) -> Result:
+    def predict(self, mode: MaskMode, inputs: PredictionInputs, seed: int) -> Result:
         """Run the model. Candidates use `seed` and the seeds that follow.
 
         Raises:
@@ -144,18 +143,18 @@ class Predictor:
         seeds = range(seed, seed + self._candidates)
         joint = self.policy.predict_joint([observation] * len(seeds), seeds, self._sampling, self._iterations)
         actions = tuple(prediction.actions for prediction in joint)
-        return Result(observation, actions, joint[0].video, actions[0].stage_s)
+        return Result(observation, actions, joint[0].video, joint[0].stage_s)
 
-    def _future_frames(self, mode: MaskMode, inputs: ModelInputs, seed: int) -> Result:
+    def _future_frames(self, mode: MaskMode, inputs: PredictionInputs, seed: int) -> Result:
         """Predict frames: in forward dynamics for the actions of the query, or else for the policy's own."""
         policy, observation, query = self.policy, inputs.observation, inputs.query
         stage_s: dict[str, float] = {}
         if mode is MaskMode.FORWARD_DYNAMICS and query is None:
-            (chunk,) = policy.predict_actions([observation], [seed], self._sampling)
-            query, stage_s = chunk, chunk.stage_s
-        started_s = time.perf_counter()
+            (query,) = policy.predict_actions([observation], [seed], self._sampling)
+            stage_s = query.stage_s
         if query is None or mode is MaskMode.VIDEO:
             (video,) = policy.predict_video([observation], [seed], self._sampling, self._iterations)
         else:
             (video,) = policy.predict_forward(observation, [query], [seed], self._sampling, self._iterations)
-        return Result(observation, (), video, {**stage_s, "video": time.perf_counter() - started_s})
+        summed = {stage: stage_s.get(stage, 0.0) + seconds for stage, seconds in video.stage_s.items()}
+        return Result(observation, (), video, stage_s | summed)

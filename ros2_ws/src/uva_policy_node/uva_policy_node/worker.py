@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Worker:
-    """Runs `job` in its own thread on request; requests during a run lead to one more run.
+    """Run `job` in its own thread on request; requests during a run lead to one more run.
 
     A job holds `gate` while it delivers its result, and checks `stopped` first: so nothing is delivered once `stop`
     has returned.
@@ -29,17 +29,17 @@ class Worker:
         return self._stopped
 
     def request(self) -> None:
-        """Request a run. Returns at once."""
+        """Request a run, and return at once."""
         self._requested.set()
 
     def stop(self) -> None:
-        """End after the running job. Waits for a result that is being delivered, but not for the job."""
+        """End after the running job. Wait for a result that is being delivered, but not for the job."""
         with self.gate:
             self._stopped = True
         self._requested.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end after `stop`. Returns whether the thread has ended in time."""
+        """Wait for the end after `stop`. Return whether the thread has ended in time."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
