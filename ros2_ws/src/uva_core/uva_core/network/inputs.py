@@ -67,8 +67,7 @@ class Stream:
         taken: whether a configuration has it.
         frames: it is frames (B, h, C, H, W); otherwise steps (B, S, ...).
         missing: field of `ModelInputs` that says where it is hidden: (B,), steps (B, S) or positions (B, N).
-        token: name of the learned token that stands in.
-        optional: it may be None, which is: hidden everywhere.
+        token: name of the learned token that stands in; the stream may then be None, which is: hidden everywhere.
     """
 
     name: str
@@ -78,21 +77,20 @@ class Stream:
     frames: bool = False
     missing: str | None = None
     token: str | None = None
-    optional: bool = False
 
 
 # fmt: off
 STREAMS = (
     Stream("future", "future frames", "future_proj", frames=True,
-           missing="future_missing", token="missing_frame", optional=True),
+           missing="future_missing", token="missing_frame"),
     Stream("wrist_future", "future frames of a wrist camera", "wrist_future_proj", lambda c: c.wrist_future,
-           frames=True, missing="future_missing", token="missing_wrist_frame", optional=True),
+           frames=True, missing="future_missing", token="missing_wrist_frame"),
     Stream("history", "history frames", "history_proj", frames=True,
            missing="history_missing", token="missing_frame"),
     Stream("past_actions", "past actions", "past_action_proj", lambda c: c.past_actions,
-           missing="past_actions_missing", token="missing_past_action", optional=True),
+           missing="past_actions_missing", token="missing_past_action"),
     Stream("actions", "actions", "action_proj",
-           missing="actions_missing", token="missing_action", optional=True),
+           missing="actions_missing", token="missing_action"),
     Stream("wrist_history", "frames of a wrist camera", "wrist_history_proj", lambda c: c.wrist_history, frames=True),
     Stream("proprioception", "proprioception", "proprioception_proj", lambda c: c.proprioception_dim > 0),
 )

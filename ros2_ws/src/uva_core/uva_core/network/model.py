@@ -128,7 +128,7 @@ class Uva(nn.Module):
         c, value = self.config, getattr(inputs, stream.name)
         token = getattr(self, stream.token) if stream.token else None
         if value is None:
-            if token is None or not stream.optional:
+            if token is None:
                 raise ValueError(f"this model takes {stream.description}, and none was given")
             return token.expand(len(inputs.history), c.sequence_length, -1)
         x = getattr(self, stream.projection)(self.patchify(value) if stream.frames else value)

@@ -76,7 +76,6 @@ def cached_latents(policy: UvaPolicy, data: Demonstrations, path: Path) -> dict[
         "image_size": policy.config.tokenizer.image_size,
         "tokenizer": hashlib.sha256(weights.cpu().numpy().tobytes()).hexdigest(),
         "resize": policy.config.observation.resize,
-        "wrist": wrist,
     }
     if path.exists():
         latents, found = checkpoint.load(path)

@@ -29,7 +29,7 @@ TOKEN_STRIDE = 7
 
 
 class RecordedNoise(Noise):
-    """Gives recorded tensors in the order in which a prediction draws them."""
+    """Give recorded tensors in the order in which a prediction draws them."""
 
     def __init__(self, tensors: list[Tensor]) -> None:
         """Each tensor (B, ...)."""
