@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "ros2_ws" / "src"
 
 PACKAGES = {
     "uva_core": set(),
-    "uva_node_utils": {"uva_core"},
+    "uva_node_utils": set(),
     "uva_policy_node": {"uva_core", "uva_node_utils"},
     "arx_x5_driver": {"uva_node_utils"},
     "arx_x5_sim": {"uva_node_utils", "arx_x5_driver"},  # the world holds an arm of the driver
@@ -166,7 +166,7 @@ def test_there_is_no_import_cycle():
 def test_folders_say_what_they_are_for_and_are_not_crowded(package):
     for folder in {path.parent for path in modules(package).values()}:
         init = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
-        assert (ast.get_docstring(init) or "TODO").strip(".") not in ("TODO", ""), folder
+        assert len((ast.get_docstring(init) or "").split()) >= 4, f"{folder} does not say what it is for"
         files = [path for path in folder.glob("*.py") if path.name not in ("__init__.py", "__main__.py")]
         assert len(files) <= 13, f"{folder} holds {len(files)} files"
 

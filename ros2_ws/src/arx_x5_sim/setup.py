@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Installs arx_x5_sim as an ament_python package."""
+"""Install arx_x5_sim as an ament_python package."""
 
 from setuptools import find_packages, setup
 

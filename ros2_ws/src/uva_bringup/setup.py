@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Installs the package with launch files, parameters and weights, which live at the top of the repository."""
+"""Install the package with launch files, parameters and weights, which live at the top of the repository."""
 
 from pathlib import Path
 

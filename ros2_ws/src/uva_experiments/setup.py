@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Installs uva_experiments as an ament_python package."""
+"""Install uva_experiments as an ament_python package."""
 
 from setuptools import find_packages, setup
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Installs uva_node_utils as an ament_python package."""
+"""Install uva_node_utils as an ament_python package."""
 
 from setuptools import find_packages, setup
 

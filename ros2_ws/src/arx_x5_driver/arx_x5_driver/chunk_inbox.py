@@ -11,18 +11,18 @@ from rclpy.node import Node
 
 from arx_x5_driver.control.chunk_source import ChunkSource
 from arx_x5_driver.control.runtime import Runtime
-from arx_x5_driver.messages import chunk_from_message, read_chunk, shown
+from arx_x5_driver.messages import chunk_from_message, read_chunk
 from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import NOT_ENABLED, SOURCE
-
-TOPIC = "uva/action_chunk"
+from uva_node_utils import topics
+from uva_node_utils.conversions import printable
 
 
 class ChunkInbox:
     """Read chunks for one runtime, and log those that it rejects."""
 
     def __init__(self, node: Node, runtime: Runtime, silence_s: float, ros_ahead_ns: Callable[[], int]) -> None:
-        """Read nothing yet: `receive` is the callback of a raw subscription to `TOPIC`.
+        """Read nothing yet: `receive` is the callback of a raw subscription to the chunks.
 
         Args:
             node: for its logger and the graph.
@@ -52,8 +52,8 @@ class ChunkInbox:
     def publishers(self) -> dict[bytes, str]:
         """Return the node that publishes chunks for each publisher's global id."""
         return {
-            bytes(info.endpoint_gid): shown(f"{info.node_namespace.rstrip('/')}/{info.node_name}")
-            for info in self._node.get_publishers_info_by_topic(TOPIC)
+            bytes(info.endpoint_gid): printable(f"{info.node_namespace.rstrip('/')}/{info.node_name}")
+            for info in self._node.get_publishers_info_by_topic(topics.ACTION_CHUNK)
         }
 
     def _check_source(self, info: dict[str, Any], now_s: float) -> None:

@@ -25,6 +25,7 @@ from arx_x5_driver.geometry.se3 import Pose
 from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from arx_x5_driver.rules.rules import MESSAGE
 from uva_msgs.msg import ActionChunk, DriverStatus
+from uva_node_utils.conversions import pose_arrays, printable
 from uva_node_utils.time import duration_to_seconds, seconds_to_duration, stamp_to_seconds
 
 JOINT_NAMES = [*(f"joint{i + 1}" for i in range(JOINT_COUNT)), "gripper"]
@@ -34,13 +35,6 @@ MAX_CHUNK_BYTES = 128 * ActionChunk.MAX_STEPS
 
 _NS_PER_S = 1_000_000_000
 _LAST_NS = 2**31 * _NS_PER_S - 1  # what a stamp can hold
-_LONGEST_TEXT = 100
-
-
-def shown(text: str) -> str:
-    """Return text from outside as it may be logged and published: cut, and without control characters."""
-    cut = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
 
 
 def read_chunk(data: bytes) -> ActionChunk:
@@ -70,15 +64,14 @@ def chunk_from_message(message: ActionChunk, now_s: float, ros_now_s: float) -> 
         ros_now_s: the same time on the ROS clock [s].
     """
     stamp_s = now_s + (stamp_to_seconds(message.header.stamp) - ros_now_s)
-    positions = [(p.position.x, p.position.y, p.position.z) for p in message.poses]
-    rotations = [p.orientation for p in message.poses]
+    positions, quaternions = pose_arrays(message.poses)
     return Chunk(
         sequence=message.sequence,
-        frame=shown(message.header.frame_id),
+        frame=printable(message.header.frame_id),
         stamp_s=stamp_s,
         times_s=np.array([stamp_s + duration_to_seconds(duration) for duration in message.time_from_start]),
-        positions=np.array(positions),
-        quaternions=np.array([(r.x, r.y, r.z, r.w) for r in rotations]),
+        positions=positions,
+        quaternions=quaternions,
         widths=np.array(message.gripper_width),
     )
 

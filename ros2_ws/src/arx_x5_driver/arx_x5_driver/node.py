@@ -20,7 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 from arx_x5_driver.arm import Arm, ArmCommand, ArmError, ArmState
 from arx_x5_driver.arm_selection import make_arm, release_notice
 from arx_x5_driver.arms import DryRunArm
-from arx_x5_driver.chunk_inbox import TOPIC, ChunkInbox
+from arx_x5_driver.chunk_inbox import ChunkInbox
 from arx_x5_driver.control.clock_offset import ClockOffset
 from arx_x5_driver.control.controller import Controller
 from arx_x5_driver.control.runtime import Runtime
@@ -31,6 +31,7 @@ from arx_x5_driver.messages import LoopMessages, diagnostics, status_message
 from arx_x5_driver.parameters import DriverParameters
 from arx_x5_driver.rules.divergence_guard import OFF
 from uva_msgs.msg import ActionChunk, DriverStatus
+from uva_node_utils import topics
 from uva_node_utils.diagnostics import DiagnosticsPublisher, Report
 from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 from uva_node_utils.parameters import declare
@@ -166,16 +167,16 @@ class ArxX5Driver(AutostartLifecycleNode):
             self._entities.append((self.destroy_publisher, made))
             return made
 
-        self._joint_states = publisher(JointState, "x5/joint_states")
-        self._eef_pose = publisher(PoseStamped, "x5/eef_pose")
-        self._joint_command = publisher(JointTrajectory, "x5/joint_command")
-        self._status = publisher(DriverStatus, "x5/status")
+        self._joint_states = publisher(JointState, topics.JOINT_STATES)
+        self._eef_pose = publisher(PoseStamped, topics.EEF_POSE)
+        self._joint_command = publisher(JointTrajectory, topics.JOINT_COMMAND)
+        self._status = publisher(DriverStatus, topics.DRIVER_STATUS)
         group = MutuallyExclusiveCallbackGroup()
-        self._subscribe(ActionChunk, TOPIC, self._inbox.receive, raw=True, callback_group=group)
+        self._subscribe(ActionChunk, topics.ACTION_CHUNK, self._inbox.receive, raw=True, callback_group=group)
         if self._settings.guard != OFF:
-            self._subscribe(Float32, "uva/divergence", self._on_divergence)
-        for name, callback in (("enable", self._enable), ("stop", self._stop), ("home", self._home)):
-            service = self.create_service(Trigger, f"x5/{name}", callback)
+            self._subscribe(Float32, topics.DIVERGENCE, self._on_divergence)
+        for name, callback in ((topics.ENABLE, self._enable), (topics.STOP, self._stop), (topics.HOME, self._home)):
+            service = self.create_service(Trigger, name, callback)
             self._entities.append((self.destroy_service, service))
         self._silence = steady_timer(self, 2.0 * _STATUS_PERIOD_S, self._on_status_timer)  # notices a loop that hangs
         self._entities.append((self.destroy_timer, self._silence))

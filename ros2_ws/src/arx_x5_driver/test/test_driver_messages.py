@@ -15,7 +15,7 @@ from geometry_msgs.msg import Pose
 from rclpy.serialization import serialize_message
 
 from arx_x5_driver.arm import ArmCommand
-from arx_x5_driver.messages import MAX_CHUNK_BYTES, LoopMessages, read_chunk, shown
+from arx_x5_driver.messages import MAX_CHUNK_BYTES, LoopMessages, read_chunk
 from arx_x5_driver.rules.chunk_gate import ChunkRejectedError
 from uva_msgs.msg import ActionChunk
 
@@ -53,19 +53,6 @@ def test_more_steps_are_refused_also_where_the_middleware_lets_them_through() ->
 def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
     with pytest.raises(ChunkRejectedError, match=f"message: its {len(data)} bytes are no ActionChunk"):
         read_chunk(data)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("base_link", "base_link"),
-        ("größe", "größe"),
-        ("a\n\x1b[31mb\u202ec", r"a\n\x1b[31mb\u202ec"),
-        ("x" * 2_000_000, "x" * 100 + "..."),
-    ],
-)
-def test_text_from_outside_is_cut_and_escaped(text: str, expected: str) -> None:
-    assert shown(text) == expected
 
 
 @pytest.mark.parametrize(("nanoseconds", "stamp"), [(-1, Time()), (2**80, Time(sec=2**31 - 1, nanosec=999_999_999))])

@@ -27,7 +27,8 @@ from arx_x5_sim.world.simulation import Simulation
 from uva_msgs.msg import WorldState
 from uva_msgs.srv import ResetWorld
 from uva_node_utils import topics
-from uva_node_utils.diagnostics import DiagnosticsPublisher, LatencyWindow, Report
+from uva_node_utils.diagnostics import DiagnosticsPublisher, Report
+from uva_node_utils.latency import LatencyWindow
 from uva_node_utils.lifecycle import AutostartLifecycleNode, StartupError
 from uva_node_utils.parameters import declare
 
@@ -65,7 +66,7 @@ class SimCamera(AutostartLifecycleNode):
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Open topics and the service."""
         self._images = self.create_publisher(Image, topics.CAMERA, qos_profile_sensor_data)
-        self._infos = self.create_publisher(CameraInfo, "camera/camera_info", qos_profile_sensor_data)
+        self._infos = self.create_publisher(CameraInfo, topics.CAMERA_INFO, qos_profile_sensor_data)
         self._world_states = self.create_publisher(WorldState, topics.WORLD_STATE, _STATE_QUEUE)
         # A group of its own, because the callback may wait for the driver.
         group = MutuallyExclusiveCallbackGroup()

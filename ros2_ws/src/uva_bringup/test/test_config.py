@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from uva_node_utils.specs import parameter_specs
+
 CONFIG = Path(__file__).parents[1] / "config"
 PARAMETERS = {
     "/**/arx_x5_driver": ("arx_x5_driver.parameters", "DriverParameters"),
@@ -22,9 +24,8 @@ SECTIONS = [
 
 @pytest.mark.parametrize(("file", "node", "values"), SECTIONS, ids=[f"{file}:{node}" for file, node, _ in SECTIONS])
 def test_values_fit_the_node(file, node, values):
-    specs_module = pytest.importorskip("uva_node_utils.specs")
     module, name = PARAMETERS[node]
     parameters = getattr(importlib.import_module(module), name)
-    specs = {spec.name: spec for spec in specs_module.parameter_specs(parameters)}
+    specs = {spec.name: spec for spec in parameter_specs(parameters)}
     assert set(values) <= set(specs)
     assert {key: problem for key, value in values.items() if (problem := specs[key].problem(value))} == {}

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from uva_bringup.demo.__main__ import OUTPUTS
 from uva_bringup.options import StackOptions
+from uva_replay.statistics import Statistics
 
 DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "running.md"
 
@@ -20,8 +22,6 @@ def test_option_is_documented_with_its_choices(option):
 
 
 def test_results_of_the_demo_are_documented():
-    demo = pytest.importorskip("uva_bringup.demo.__main__")
-    summary = pytest.importorskip("uva_replay.statistics")
-    names = [*demo.OUTPUTS, *(field.name for field in fields(summary.Statistics)), "episodes", "solved", "per_episode"]
+    names = [*OUTPUTS, *(field.name for field in fields(Statistics)), "episodes", "solved", "per_episode"]
     text = DOCUMENT.read_text()
     assert [name for name in names if name not in text] == []

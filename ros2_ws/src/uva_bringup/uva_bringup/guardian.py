@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends process groups that have outlived the process which started them.
+"""End process groups that have outlived the process which started them.
 
 A small process of its own, run as a script: it reads process group ids, one a line, from standard
 input. The end of input means that the other process has ended, in whatever way (also by SIGKILL). The

@@ -12,13 +12,14 @@ from typing import Any
 
 import yaml
 
+from uva_node_utils import topics
+
 ROBOTS = ("sim", "x5", "loopback")
 # The values of uva_core.MaskMode, spelled out because this package knows the others by name only (a test compares).
 MASK_MODES = ("policy", "video", "forward_dynamics", "inverse_dynamics", "policy_planner")
 ARM_MODELS = ("X5_umi", "X5", "L5")
 GUARDS = ("off", "slow", "hold")
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
-CAMERA_TOPIC = "camera/image_raw"
 LARGEST_SEED = 2**63 - 1  # of a ROS parameter
 _NAMESPACE = re.compile(r"(/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*)?/?", re.ASCII)
 
@@ -38,7 +39,7 @@ class StackOptions:
     robot: str = _option("sim", "What moves: the MuJoCo X5, a real X5 on CAN, or an arm that only echoes.", ROBOTS)
     mask_mode: str = _option("policy", "What the model computes (policy and policy_planner move the arm).", MASK_MODES)
     model: str = _option("", "Checkpoint file; empty: the shipped weights, which know only the simulation.")
-    camera_topic: str = _option(CAMERA_TOPIC, "Image topic that the policy sees, with camera_info beside it.")
+    camera_topic: str = _option(topics.CAMERA, "Image topic that the policy sees, with camera_info beside it.")
     arm_model: str = _option("X5_umi", "Which arm the driver talks to.", ARM_MODELS)
     can_interface: str = _option("can0", "CAN interface of the real arm (robot:=x5).")
     dry_run: bool = _option(False, "The driver computes and publishes everything, but sends no command (robot:=x5).")

@@ -13,14 +13,15 @@ from pathlib import Path, PurePosixPath
 import yaml
 from ament_index_python.packages import get_package_share_directory
 
-from uva_bringup.options import CAMERA_TOPIC, MASK_MODES, StackOptions
+from uva_bringup.options import MASK_MODES, StackOptions
+from uva_node_utils import topics
 
 DRIVER = "arx_x5_driver"
 SIM_CAMERA = "sim_camera"
 POLICY = "uva_policy_node"
 SHIPPED_MODEL = "uva_tiny.safetensors"
 # What rviz/uva.rviz shows beside the camera. Its names are absolute; they are remapped into the namespace.
-RVIZ_TOPICS = ("uva/predicted_image", "uva/predicted_strip", "x5/eef_pose")
+RVIZ_TOPICS = (topics.PREDICTED_IMAGE, topics.PREDICTED_STRIP, topics.EEF_POSE)
 
 ParameterValue = bool | int | float | str
 
@@ -170,7 +171,7 @@ def _rviz(options: StackOptions, share: Path) -> NodeSpec:
         name="rviz2",
         namespace=options.namespace,
         remappings=(
-            (f"/{CAMERA_TOPIC}", options.camera_topic),
+            (f"/{topics.CAMERA}", options.camera_topic),
             *((f"/{topic}", topic) for topic in RVIZ_TOPICS),
         ),
         arguments=("-d", str(share / "config" / "rviz" / "uva.rviz")),
@@ -194,8 +195,7 @@ def _files(options: StackOptions, share: Path, *names: str) -> tuple[Path, ...]:
 
 
 def _camera_remappings(options: StackOptions) -> tuple[tuple[str, str], ...]:
-    if options.camera_topic == CAMERA_TOPIC:
+    if options.camera_topic == topics.CAMERA:
         return ()
-    info = PurePosixPath(CAMERA_TOPIC).with_name("camera_info")
     chosen_info = PurePosixPath(options.camera_topic).with_name("camera_info")
-    return ((CAMERA_TOPIC, options.camera_topic), (str(info), str(chosen_info)))
+    return ((topics.CAMERA, options.camera_topic), (topics.CAMERA_INFO, str(chosen_info)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a set of processes that belong together: all live, or all end."""
+"""Run a set of processes that belong together: all live, or all end."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def describe_exit(returncode: int) -> str:
 
 
 class Supervisor:
-    """Starts processes in groups of their own, forwards their output, and ends them all.
+    """Start processes in groups of their own, forward their output, and end them all.
 
     Nothing outlives the supervisor: `stop` escalates to SIGKILL, and if this process itself is killed,
     the kernel (on Linux) and a guardian process tell the others to end.

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from uva_experiments.driver.faults import report, scenarios
+from uva_experiments.driver.faults.__main__ import main
 from uva_experiments.driver.faults.commands import Command, Limits, Use, rest_after, use_of
 
 PERIOD_S = 0.005
@@ -121,7 +123,6 @@ def test_rest_is_after_the_last_moving_command() -> None:
 @pytest.fixture
 def finding():
     """A finding in which everything is as it should be."""
-    scenarios = pytest.importorskip("uva_experiments.driver.faults.scenarios")
     scenario = scenarios.SCENARIOS[0]
     return scenarios.Finding(
         scenario,
@@ -150,7 +151,6 @@ def test_a_finding_passes_only_if_everything_is_as_it_should_be(finding) -> None
 
 
 def test_the_report_says_what_was_measured(finding) -> None:
-    report = pytest.importorskip("uva_experiments.driver.faults.report")
     failed = replace(finding, reaction=None, error="no 'holding' came")
     assert "| 10 ms (50) | 200 ms (300) | holding |" in report.row(finding)
     assert report.row(finding).endswith("| ok |")
@@ -167,7 +167,6 @@ def test_the_report_says_what_was_measured(finding) -> None:
 
 
 def test_every_scenario_is_documented() -> None:
-    scenarios = pytest.importorskip("uva_experiments.driver.faults.scenarios")
     text = (Path(__file__).resolve().parents[4] / "docs" / "faults.md").read_text(encoding="utf-8")
     assert [scenario.name for scenario in scenarios.SCENARIOS if f"`{scenario.name}`" not in text] == []
     assert [scenario.fault for scenario in scenarios.SCENARIOS if f"| {scenario.fault} |" not in text] == []
@@ -188,7 +187,6 @@ def test_a_fault_over_dds(tmp_path) -> None:
 
 
 def test_unknown_fault_is_named(capsys) -> None:
-    main = pytest.importorskip("uva_experiments.driver.faults.__main__").main
     with pytest.raises(SystemExit):
         main(["earthquake"])
     assert "unknown: earthquake" in capsys.readouterr().err

@@ -6,7 +6,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from uva_node_utils.conversions import MOST_PIXELS, MessageError, eef_pose, gripper_width, pose_arrays, rgb_image, shown
+from uva_node_utils.conversions import (
+    MOST_PIXELS,
+    MessageError,
+    eef_pose,
+    gripper_width,
+    pose_arrays,
+    printable,
+    rgb_image,
+    shown,
+)
 
 
 def a_pose(x=0.3, w=1.0):
@@ -138,10 +147,18 @@ def test_whatever_the_bridge_raises_is_one_line_that_names_the_encoding(error):
     assert "\n" not in str(refusal.value)
 
 
-def test_text_from_outside_is_escaped_and_cut():
-    assert shown("base_link") == "'base_link'"
-    assert shown("a\n\x1b[31mall is well") == r"'a\n\x1b[31mall is well'"
-    assert len(shown(2_000_000 * "x")) < 80
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("base_link", "base_link"),
+        ("größe", "größe"),
+        ("a\n\x1b[31mb\u202ec", r"a\n\x1b[31mb\u202ec"),
+        ("x" * 2_000_000, "x" * 60 + "..."),
+    ],
+)
+def test_text_from_outside_is_escaped_and_cut(text, expected):
+    assert printable(text) == expected
+    assert shown(text) == f"'{expected}'"
 
 
 def test_byte_order_matters_only_where_a_value_has_more_than_one_byte():

@@ -26,9 +26,15 @@ class MessageError(ValueError):
     """A message that cannot be used; the text says which field and why."""
 
 
+def printable(text: str) -> str:
+    """Return text from outside as it may be logged or published: cut if long, control characters escaped."""
+    cut = text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}..."
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
+
+
 def shown(text: str) -> str:
-    """Return text from outside as it may stand in a log: in quotes, control characters escaped, cut if long."""
-    return repr(text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}...")
+    """Return text from outside in quotes, see `printable`."""
+    return f"'{printable(text)}'"
 
 
 def check_frame(frame: str, expected: str, what: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publishes one status of a node on /diagnostics at a steady rate."""
+"""Publish one status of a node on /diagnostics at a steady rate."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-from uva_node_utils.latency import LatencyWindow
 from uva_node_utils.timers import steady_timer
 from uva_node_utils.topics import DIAGNOSTICS
 
-__all__ = ["DiagnosticsPublisher", "LatencyWindow", "Report", "format_value"]
+__all__ = ["DiagnosticsPublisher", "Report", "format_value"]
 
 # (level, message, values): level is DiagnosticStatus.OK, WARN, ERROR or STALE.
 Report = tuple[bytes, str, Mapping[str, Any]]
 
 
 class DiagnosticsPublisher:
-    """Publishes what `report` returns as the status "<node>: <name>", every `period_s`.
+    """Publish what `report` returns as the status "<node>: <name>", every `period_s`.
 
     <node> is the node's name with its namespace, as in "cell1/arx_x5_driver: control loop": two arms, and any two
     nodes of one name, have a status each. It is published whatever the life cycle state of the node is.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Declares the parameters that a dataclass describes on a node."""
+"""Declare the parameters that a dataclass describes on a node."""
 
 from __future__ import annotations
 

@@ -2,14 +2,17 @@
 """Names of the topics and services that several packages use, relative to the stack's namespace. No ROS in here."""
 
 CAMERA = "camera/image_raw"
+CAMERA_INFO = "camera/camera_info"
 WORLD_STATE = "sim/world_state"
 RESET = "sim/reset"
 
 JOINT_STATES = "x5/joint_states"
 EEF_POSE = "x5/eef_pose"
+JOINT_COMMAND = "x5/joint_command"
 DRIVER_STATUS = "x5/status"
 ENABLE = "x5/enable"
 STOP = "x5/stop"
+HOME = "x5/home"
 
 ACTION_CHUNK = "uva/action_chunk"
 CANDIDATE_CHUNKS = "uva/candidate_chunks"

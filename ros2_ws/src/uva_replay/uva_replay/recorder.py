@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records all topics, as they appear, into a rosbag2 mcap."""
+"""Record all topics, as they appear, into a rosbag2 mcap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _INFINITE = QosTime(9223372036, 854775807)
 
 
 class Recorder:
-    """Subscribes to every topic that has a publisher, and writes its messages unparsed.
+    """Subscribe to every topic that has a publisher, and write its messages unparsed.
 
     Everything happens in the callbacks of the node it is given; `close` after that node's executor has stopped.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a recorded bag: images, poses and messages between two times."""
+"""Read a recorded bag: images, poses and messages between two times."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _STARTING_S = 0.05  # friction may hold a motor still for so long
 
 
 class MotorWatch:
-    """Watches all motors for changes of their measurements."""
+    """Watch all motors for changes of their measurements."""
 
     def __init__(self) -> None:
         """Start with all motors at rest."""

@@ -37,7 +37,7 @@ class RateStatistics:
 
 
 class RateLoop:
-    """Calls `work` at absolute deadlines on `time.monotonic()`'s clock, so that errors do not add up.
+    """Call `work` at absolute deadlines on `time.monotonic()`'s clock, so that errors do not add up.
 
     Deadlines that have passed while work was late are left out, not caught up with: two control periods in quick
     succession would be a burst of motion.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a controller on an arm. Threads meet here and nowhere else."""
+"""Run a controller on an arm. Threads meet here and nowhere else."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class Brake:
 
 
 class Samples:
-    """Samples brakes at S shares of their durations: one product of matrices for each brake."""
+    """Sample brakes at S shares of their durations: one product of matrices for each brake."""
 
     def __init__(self, shares: Array, later_s: float) -> None:
         """Prepare shares `(S,)`, from 0 to 1, and for each a time a little later."""

@@ -37,7 +37,7 @@ _SHORTENINGS = 6  # of the path to the target, before it is given up for this pe
 
 
 class CartesianFilter:
-    """Applies `CartesianRules` to targets, and keeps the last one."""
+    """Apply `CartesianRules` to targets, and keep the last one."""
 
     def __init__(self, rules: CartesianRules, joints: JointBounds, kinematics: Kinematics, book: RuleBook) -> None:
         """Apply rules and joint limits, and note broken rules in the book; call `reset` before the first target."""

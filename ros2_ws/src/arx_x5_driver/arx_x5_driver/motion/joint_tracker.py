@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moves joints towards targets that may do anything, within limits that always hold.
+"""Move joints towards targets that may do anything, within limits that always hold.
 
 A filter of third order follows the target; its output passes the limiter, on which safety rests. With each motion the
 limiter keeps the *brake* that leads from there to rest (see `braking`), within the limits of acceleration and jerk. A

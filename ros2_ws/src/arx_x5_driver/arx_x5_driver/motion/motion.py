@@ -101,7 +101,7 @@ class MotionConfig:
 
 
 class Motion:
-    """Makes commands from targets within limits; it does not know the states of the driver."""
+    """Make commands from targets within limits, without knowing the states of the driver."""
 
     def __init__(self, config: MotionConfig, kinematics: Kinematics, book: RuleBook) -> None:
         """Stand at the allowed joint angles nearest to zero; `start` sets the true ones."""

@@ -27,7 +27,7 @@ that it exceeds its limit by less than 7 %."""
 
 
 class StoppingPathCheck:
-    """Checks the path of a step and of the braking after it, at points that are close together.
+    """Check the path of a step and of the braking after it, at points that are close together.
 
     At each point the arm must be inside its limits, or no further outside than where the step begins, and the end
     effector no faster than allowed.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accepts or rejects a chunk as a whole: by its numbers, its times, its order, and its distance from the arm."""
+"""Accept or reject a chunk as a whole: by its numbers, its times, its order, and its distance from the arm."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class ChunkRules:
 
 
 class ChunkGate:
-    """Checks chunks against the rules, and remembers the newest accepted one for the order of sequences."""
+    """Check chunks against the rules, and remember the newest accepted one for the order of sequences."""
 
     def __init__(self, rules: ChunkRules, book: RuleBook) -> None:
         """Apply these rules, with the actions of the book."""

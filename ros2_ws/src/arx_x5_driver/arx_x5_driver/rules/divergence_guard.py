@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slows or holds the arm while the world differs from the model's prediction.
+"""Slow or hold the arm while the world differs from the model's prediction.
 
 A node that compares predicted frames with real ones reports one number for the running chunk, its divergence, in its
 own unit. It is no safety measure: all other rules hold whatever it is.
@@ -44,7 +44,7 @@ class GuardRules:
 
 
 class DivergenceGuard:
-    """Judges the newest report."""
+    """Judge the newest report."""
 
     def __init__(self, rules: GuardRules) -> None:
         """Start without a report."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs pushing episodes closed loop, one after the other."""
+"""Run pushing episodes closed loop, one after the other."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MOST_SILENCE_S = 5.0
 
 
 class Monitor:
-    """Listens to the stack and records it, in a thread of its own; as a context manager.
+    """Listen to the stack and record it, in a thread of its own; as a context manager.
 
     `wait_until` and everything built on it raise DemoError as soon as the stack is not healthy.
     """

@@ -26,6 +26,7 @@ from uva_experiments.driver.faults.bench import Bench
 from uva_experiments.driver.faults.commands import Use, rest_after
 from uva_experiments.driver.faults.witness import FaultError, stamp_s
 from uva_experiments.driver.figure_eight import STEP_S, STEPS
+from uva_node_utils import topics
 
 # A fault is noticed within a few control periods; delays of ROS and of a busy machine are added.
 NOTICE_S = 0.05
@@ -145,13 +146,13 @@ def _flood(bench: Bench) -> Reaction:
     bench.witness.order("flood")
     time.sleep(2.0)
     called_s = bench.witness.now_s
-    bench.witness.call("x5/stop")
+    bench.witness.call(topics.STOP)
     status = bench.witness.wait_for(State.STOPPED.value, called_s)
     time.sleep(STOP_S)
     rest_s = rest_after(bench.witness.commands, called_s) - called_s
     bench.witness.order("normal")
     time.sleep(0.5)
-    bench.witness.call("x5/enable")
+    bench.witness.call(topics.ENABLE)
     bench.settle(0.0)
     return Reaction(stamp_s(status) - called_s, rest_s, status.state, recovered=True)
 
@@ -197,7 +198,7 @@ def _arm_fault(kind: str) -> Callable[[Bench], Reaction]:
         last_s = max(measured_s for measured_s in bench.witness.measured_s if measured_s < faulted_s)
         time.sleep(1.5)
         rest_s = rest_after(bench.witness.commands, last_s) - last_s
-        bench.witness.call("x5/enable")
+        bench.witness.call(topics.ENABLE)
         bench.settle(0.0)
         return Reaction(faulted_s - last_s, rest_s, status.state, recovered=True)
 
@@ -219,7 +220,7 @@ def _restart_driver(number: int) -> Callable[[Bench], Reaction]:
         time.sleep(0.5)
         if len(witness.commands) > count:
             raise FaultError("the new driver sent commands before it was enabled")
-        witness.call("x5/enable")
+        witness.call(topics.ENABLE)
         bench.settle(0.0)
         jump_rad = float(np.abs(witness.commands[count].position[:6] - joints).max())
         return Reaction(float("nan"), rest_s, "gone", recovered=jump_rad < JUMP_RAD)

@@ -21,6 +21,7 @@ from std_msgs.msg import String
 
 from uva_experiments.driver.figure_eight import STEP_S, STEPS, FigureEight
 from uva_msgs.msg import ActionChunk
+from uva_node_utils import topics
 from uva_node_utils.time import seconds_to_duration, seconds_to_stamp
 
 ORDERS = "scripted_policy/orders"
@@ -77,7 +78,7 @@ def main() -> None:
     policy = ScriptedPolicy([float(word) for word in sys.argv[1:8]])
     rclpy.init()
     node = Node("scripted_policy")
-    publisher = node.create_publisher(ActionChunk, "uva/action_chunk", 1)
+    publisher = node.create_publisher(ActionChunk, topics.ACTION_CHUNK, 1)
     node.create_subscription(String, ORDERS, lambda order: policy.obey(order.data), 10)
     due_s = time.monotonic()
     with suppress(KeyboardInterrupt, ExternalShutdownException):

@@ -26,6 +26,7 @@ from trajectory_msgs.msg import JointTrajectory
 from uva_experiments.driver.faults.commands import Command
 from uva_experiments.driver.faults.scripted import ORDERS
 from uva_msgs.msg import ActionChunk, DriverStatus
+from uva_node_utils import topics
 from uva_node_utils.time import duration_to_seconds, stamp_to_seconds
 
 POLL_S = 0.005
@@ -50,10 +51,10 @@ class Witness:
         self._clients: dict[str, Any] = {}
         self._orders = node.create_publisher(String, ORDERS, 10)
         for kind, topic, callback in (
-            (JointTrajectory, "x5/joint_command", self._on_command),
-            (JointState, "x5/joint_states", self._on_joints),
-            (DriverStatus, "x5/status", self.statuses.append),
-            (ActionChunk, "uva/action_chunk", self._on_chunk),
+            (JointTrajectory, topics.JOINT_COMMAND, self._on_command),
+            (JointState, topics.JOINT_STATES, self._on_joints),
+            (DriverStatus, topics.DRIVER_STATUS, self.statuses.append),
+            (ActionChunk, topics.ACTION_CHUNK, self._on_chunk),
         ):
             node.create_subscription(kind, topic, callback, _DEEP)
 
