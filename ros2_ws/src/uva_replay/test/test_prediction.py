@@ -12,7 +12,7 @@ from uva_core.policy.policy import UvaPolicy
 from uva_core.serialization import from_dict
 from uva_node_utils import topics
 from uva_replay.episode import Episode
-from uva_replay.prediction import Moment, candidate_times_s, find_moments, furthest_motion_m, predict_best_moment
+from uva_replay.prediction import EpisodeTime, candidate_times_s, find_moments, furthest_motion_m, predict_best_moment
 
 EPISODES = (Episode(1, 20000, 100.0, 110.0, True), Episode(2, 20001, 120.0, 140.0, False))
 
@@ -45,7 +45,7 @@ def test_episodes_that_were_solved_at_once_have_a_moment_after_all_others(made_u
     quick = Episode(3, 20002, 150.0, 150.4, True)
     states = [world(t, 0.3 + 0.3 * max(t - 150.0, 0.0)) for t in np.arange(150.0, 150.4, 0.05)]
     recording = made_up_recording({topics.WORLD_STATE: states})
-    assert find_moments(recording, [quick], 1.6) == [Moment(quick, 150.0)]
+    assert find_moments(recording, [quick], 1.6) == [EpisodeTime(quick, 150.0)]
     resting = [world(t, 0.3) for t in np.arange(100.0, 110.0, 0.05)]
     slow = made_up_recording({topics.WORLD_STATE: resting + states})
     assert find_moments(slow, [EPISODES[0], quick], 1.6)[0].episode.seed == 20000

@@ -29,7 +29,7 @@ POSE_MARGIN_S = 0.1
 
 
 @dataclass(frozen=True)
-class Moment:
+class EpisodeTime:
     """A time within an episode."""
 
     episode: Episode
@@ -60,7 +60,7 @@ class Prediction:
 
 def predict_best_moment(
     recording: Recording, episodes: Sequence[Episode], checkpoint: Path
-) -> tuple[Moment, Prediction]:
+) -> tuple[EpisodeTime, Prediction]:
     """Predict at the best moment that the recording allows.
 
     Raises:
@@ -81,19 +81,19 @@ def predict_best_moment(
     raise ValueError(f"no moment to predict at: {reason}")
 
 
-def find_moments(recording: Recording, episodes: Sequence[Episode], future_s: float) -> list[Moment]:
+def find_moments(recording: Recording, episodes: Sequence[Episode], future_s: float) -> list[EpisodeTime]:
     """Return moments after which a block moved, furthest first, and some distance apart.
 
     In an episode that ends too early for `future_s` it is the start.
     """
-    found: list[tuple[float, Moment]] = []
+    found: list[tuple[float, EpisodeTime]] = []
     for episode in episodes:
         states = [m for _, m in recording.messages(topics.WORLD_STATE, episode.start_s, episode.end_s)]
         times_s = np.array([stamp_of(state) for state in states])
         blocks = np.array([[(b.position.x, b.position.y) for b in state.blocks] for state in states])
         for time_s in candidate_times_s(times_s, future_s):
-            found.append((furthest_motion_m(times_s, blocks, time_s, future_s), Moment(episode, float(time_s))))
-    moments: list[Moment] = []
+            found.append((furthest_motion_m(times_s, blocks, time_s, future_s), EpisodeTime(episode, float(time_s))))
+    moments: list[EpisodeTime] = []
     # With the whole future first, then by motion.
     for _, moment in sorted(found, key=lambda item: (item[1].time_s + future_s > item[1].episode.end_s, -item[0])):
         if all(abs(moment.time_s - other.time_s) >= MOMENT_SPACING_S for other in moments):
@@ -119,7 +119,7 @@ def furthest_motion_m(times_s: np.ndarray, blocks: np.ndarray, time_s: float, fu
     return float(np.linalg.norm(blocks[min(end, len(blocks) - 1)] - blocks[start], axis=-1).max())
 
 
-def predict(recording: Recording, moment: Moment, policy: UvaPolicy) -> Prediction:
+def predict(recording: Recording, moment: EpisodeTime, policy: UvaPolicy) -> Prediction:
     """Let the model predict frames from what was recorded before a moment, and find what then happened.
 
     Raises:
