@@ -44,7 +44,7 @@ SUBPACKAGES = {
         "diffusion": set(),
         "observation": set(),
         "config": {"network", "diffusion", "observation"},
-        "checkpoint": {"config", "official"},  # official: its command alone
+        "checkpoint": {"official"},  # its command alone
         "policy": CONFIG | {"checkpoint"},
         "data": {"network", "observation"},
         "training": POLICY | {"data"},

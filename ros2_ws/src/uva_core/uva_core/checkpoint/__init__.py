@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our checkpoint files: written, read, filled into modules. Knows the vocabulary only; everything may import it."""
+"""Our checkpoint files: written, read, filled into modules. Knows the vocabulary; its command knows `official`."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The five jobs of a trained model. Engines, planning, training, data and the official code may import it."""
+"""The five jobs of a trained model. Training, official code and whoever uses a model may import it."""

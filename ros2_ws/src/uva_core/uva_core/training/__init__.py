@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training of the tokenizer and of the network. May import everything in uva_core except official and engines."""
+"""Training of the tokenizer and of the network. May import everything in uva_core except official."""
